@@ -1,0 +1,144 @@
+"""Looks a table up in Postgres' catalogue: one query, on any cursor, for web processes and worker alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol, cast
+
+from django_electric.postgres.relation import Column, Relation
+
+
+class Cursor(Protocol):
+    """What the look-up needs of a cursor: Django's and psycopg's both have it."""
+
+    def execute(self, query: str, params: Sequence[str | int], /) -> object: ...
+
+    def fetchall(self) -> Sequence[Sequence[object]]: ...
+
+
+# Row by row, one column of the table. The sub-select knows whether the database's own collation orders
+# by byte: datlocprovider is new in Postgres 15, hence the detour by JSON; libc's C.UTF-8 orders by code
+# point, which in UTF-8 is the order of the bytes, and so do all collations of the builtin provider.
+# "Generated" is a column that the stream cannot carry: any before Postgres 18, from then on the virtual
+# ones (PROTOCOL section 4.9).
+_RELATION = """
+SELECT c.oid, n.nspname, c.relname, c.relkind = 'p',
+       a.attname, a.atttypid, coalesce(element.typname, t.typname), a.atttypmod,
+       CASE WHEN element.oid IS NULL THEN 0 ELSE greatest(a.attndims, 1) END,
+       a.attnotnull,
+       CASE WHEN array_position(i.indkey::int2[], a.attnum) < i.indnkeyatts
+            THEN array_position(i.indkey::int2[], a.attnum) END,
+       a.attgenerated = 'v' OR (a.attgenerated <> '' AND current_setting('server_version_num')::int < 180000),
+       a.attcollation = 0 OR coalesce(
+           CASE co.collprovider
+               WHEN 'd' THEN (
+                   SELECT d.provider = 'b' OR (d.provider = 'c' AND d.datcollate IN ({bytewise}))
+                     FROM (SELECT coalesce(to_jsonb(db) ->> 'datlocprovider', 'c') AS provider, datcollate
+                             FROM pg_catalog.pg_database db WHERE datname = current_database()) d)
+               WHEN 'b' THEN true
+               WHEN 'c' THEN co.collcollate IN ({bytewise})
+           END, false)
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+  LEFT JOIN pg_catalog.pg_type element ON element.oid = t.typelem AND element.typarray = t.oid
+  LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation
+  LEFT JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indisprimary
+ WHERE c.relkind IN ('r', 'p') AND {condition}
+ ORDER BY a.attnum
+"""
+_BYTEWISE = "'C', 'POSIX', 'C.UTF-8', 'C.utf8'"
+_BY_NAME = _RELATION.format(bytewise=_BYTEWISE, condition="n.nspname = %s AND c.relname = %s")
+_BY_OID = _RELATION.format(bytewise=_BYTEWISE, condition="c.oid = %s")
+
+# A type of the user's own may bear the name of a builtin one: it is another type to the evaluator. So
+# is "char", which is not char(n).
+_TYPES = """
+SELECT t.oid, t.typtype = 'd', t.typbasetype,
+       CASE WHEN element.oid IS NULL THEN 0 ELSE element.oid END,
+       CASE WHEN t.oid = '"char"'::regtype THEN '"char"'
+            WHEN t.typnamespace <> 'pg_catalog'::regnamespace AND EXISTS (
+                SELECT FROM pg_catalog.pg_type b
+                 WHERE b.typname = t.typname AND b.typnamespace = 'pg_catalog'::regnamespace)
+            THEN t.typnamespace::regnamespace::text || '.' || t.typname
+            ELSE t.typname END
+  FROM pg_catalog.pg_type t
+  LEFT JOIN pg_catalog.pg_type element ON element.oid = t.typelem AND element.typarray = t.oid
+ WHERE t.oid = ANY(%s::oid[])
+"""
+_FIRST_USER_OID = 16384
+"""Types below this oid come with Postgres: they are no domains, and their names are unique."""
+_CHAR = 18
+
+
+def find_relation(cursor: Cursor, schema: str, name: str) -> Relation | None:
+    """The ordinary or partitioned table of that name; None if there is none, or it has no columns."""
+    cursor.execute(_BY_NAME, (schema, name))
+    return _relation(cursor, cursor.fetchall())
+
+
+def find_relation_by_oid(cursor: Cursor, oid: int) -> Relation | None:
+    """The ordinary or partitioned table with *oid*."""
+    cursor.execute(_BY_OID, (oid,))
+    return _relation(cursor, cursor.fetchall())
+
+
+def _relation(cursor: Cursor, rows: Sequence[Sequence[object]]) -> Relation | None:
+    if not rows:
+        return None
+    oid, schema, name, is_partitioned = rows[0][:4]
+    unusual = _evaluator_types(cursor, {cast(int, row[5]) for row in rows})
+    return Relation(
+        oid=cast(int, oid),
+        schema=cast(str, schema),
+        name=cast(str, name),
+        columns=tuple(_column(row[4:], unusual) for row in rows),
+        is_partitioned=bool(is_partitioned),
+    )
+
+
+def _column(row: Sequence[object], unusual: Mapping[int, str]) -> Column:
+    name, type_oid, type_name, modifier, dimensions, not_null, position, generated, is_bytewise = (
+        row
+    )
+    plain = f"{type_name}[]" if dimensions else cast(str, type_name)
+    return Column(
+        name=cast(str, name),
+        type_oid=cast(int, type_oid),
+        type_name=cast(str, type_name),
+        type_modifier=cast(int, modifier),
+        dimensions=cast(int, dimensions),
+        not_null=bool(not_null),
+        pk_position=cast("int | None", position),
+        is_generated=bool(generated),
+        evaluator_type=unusual.get(cast(int, type_oid), plain),
+        is_bytewise=bool(is_bytewise),
+    )
+
+
+class _Type(NamedTuple):
+    is_domain: bool
+    base: int
+    element: int
+    name: str
+
+
+def _evaluator_types(cursor: Cursor, oids: set[int]) -> dict[int, str]:
+    """Names of the types that are not Postgres's own, domains resolved, arrays as ``name[]``."""
+    known: dict[int, _Type] = {}
+    wanted = unusual = {oid for oid in oids if oid >= _FIRST_USER_OID or oid == _CHAR}
+    while wanted:
+        cursor.execute(_TYPES, ("{" + ",".join(map(str, wanted)) + "}",))
+        rows = cast(Sequence[tuple[int, bool, int, int, str]], cursor.fetchall())
+        found = {row[0]: _Type(*row[1:]) for row in rows}
+        known.update(found)
+        wanted = {oid for t in found.values() for oid in (t.base, t.element) if oid} - known.keys()
+    return {oid: _resolve(oid, known) for oid in unusual if oid in known}
+
+
+def _resolve(oid: int, known: Mapping[int, _Type]) -> str:
+    found = known[oid]
+    if found.is_domain:
+        return _resolve(found.base, known)
+    return f"{_resolve(found.element, known)}[]" if found.element else found.name

@@ -1,0 +1,82 @@
+"""Shape: the catalogue row. The table is the truth about which shapes exist."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_electric.shapes.definition import ShapeDefinition
+
+
+class ShapeQuerySet(models.QuerySet["Shape"]):
+    """The verbs of the catalogue."""
+
+    def register(self, definition: ShapeDefinition, stream_id: str) -> Shape:
+        """The live shape of *definition*: the one that exists, or a new one under a new handle."""
+        shape, _created = self.get_or_create(
+            stream_id=stream_id,
+            identity=definition.identity,
+            defaults={
+                "handle": new_handle(definition),
+                "relation_oid": definition.relation_oid,
+                "schema_name": definition.schema,
+                "table_name": definition.table,
+                "where": definition.where or "",
+                "columns": list(definition.columns) if definition.has_explicit_columns else [],
+                "definition": definition.to_json(),
+            },
+        )
+        return shape
+
+
+def new_handle(definition: ShapeDefinition) -> str:
+    """``<hash>-<microseconds since 1970>``: never given twice (PROTOCOL section 8)."""
+    return f"{definition.handle_prefix}-{time.time_ns() // 1000}"
+
+
+class Shape(models.Model):
+    """One incarnation of a shape: web processes register it, the worker fills it.
+
+    The row is written a few times in a shape's life and never per change. Deleting it rotates the
+    shape: its log goes away, its readers hear ``must-refetch``, and the next request for the same
+    definition makes a new row with a new handle.
+    """
+
+    class Status(models.TextChoices):
+        REGISTERED = "registered", _("waiting for its first rows")
+        ACTIVE = "active", _("active")
+
+    handle = models.CharField(max_length=64, unique=True, editable=False)
+    stream_id = models.CharField(max_length=40, default="default", editable=False)
+    identity = models.CharField(max_length=64, editable=False)
+    status = models.CharField(max_length=12, choices=Status, default=Status.REGISTERED, editable=False)
+    relation_oid = models.BigIntegerField(editable=False)
+    schema_name = models.CharField(max_length=63, editable=False)
+    table_name = models.CharField(max_length=63, editable=False)
+    where = models.TextField(blank=True, editable=False)
+    columns = models.JSONField(default=list, blank=True, editable=False)
+    definition = models.JSONField(editable=False)
+    snapshot = models.TextField(blank=True, editable=False)
+    """``pg_current_snapshot()`` of the first rows, once they are complete."""
+    snapshot_rows = models.BigIntegerField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True, editable=False)
+
+    objects = ShapeQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("shape")
+        verbose_name_plural = _("shapes")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["stream_id", "identity"], name="electric_shape_identity"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["stream_id", "relation_oid"], name="electric_shape_relation")]
+
+    def __str__(self) -> str:
+        return f"{self.schema_name}.{self.table_name} ({self.handle})"
+
+    def to_definition(self) -> ShapeDefinition:
+        """The definition as a value."""
+        return ShapeDefinition.from_json(self.definition)

@@ -1,0 +1,157 @@
+"""The headers of an answer (PROTOCOL sections 1.4 and 6). Time and chance are arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+from django_electric.protocol.params import ShapeRequest
+from django_electric.protocol.plan import NoNews, NotModified, Send, etag
+from django_electric.shapes.offset import BEFORE_ALL
+
+Headers = dict[str, str]
+
+JSON: Final = "application/json; charset=utf-8"
+EVENT_STREAM: Final = "text/event-stream"
+FRAMEWORK_DEFAULT: Final = "max-age=0, private, must-revalidate"
+"""``cache-control`` of the answers that stand outside the table of section 6.4."""
+SSE_SECONDS: Final = 60
+CURSOR_EPOCH: Final = 1_728_432_000
+"""2024-10-09T00:00:00Z."""
+LARGEST_JUMP: Final = 3600
+
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_PREFLIGHT_HEADERS = ("if-none-match", "traceparent")
+_EXPOSED = (
+    "electric-cursor,electric-handle,electric-has-data,electric-offset,electric-schema,"
+    "electric-up-to-date,electric-internal-known-error,retry-after"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What headers depend on besides the request: settings, the time, and chance."""
+
+    method: str
+    max_age: int
+    stale_age: int
+    long_poll_seconds: int
+    now: float
+    """Seconds since 1970."""
+    jump: int
+    """A random number, 1 to 3600."""
+    tick: int
+    """A number that only grows."""
+
+
+def answer_headers(
+    request: ShapeRequest,
+    handle: str,
+    answer: Send | NoNews | NotModified,
+    moment: Moment,
+    schema: str | None,
+) -> Headers:
+    """The headers of a 200 or 304; *schema* None leaves ``electric-schema`` out."""
+    tag = etag(handle, request, answer.end)
+    has_news = not isinstance(answer, NoNews)
+    headers = {
+        "content-type": EVENT_STREAM if request.is_sse and isinstance(answer, Send) else JSON,
+        "cache-control": cache_control(request, moment),
+        "electric-handle": handle,
+        "electric-offset": str(answer.end),
+        "electric-has-data": "true" if has_news else "false",
+        # An answer without news must not be revalidated for ever: its tag is used once.
+        "etag": f'"{tag}"' if has_news else f'"{tag}:{moment.tick}"',
+    }
+    if isinstance(answer, NoNews) or answer.is_up_to_date:
+        headers["electric-up-to-date"] = ""
+    if request.is_live:
+        headers["electric-cursor"] = str(
+            cursor(request.cursor, moment.now, moment.long_poll_seconds, moment.jump)
+        )
+    elif schema is not None and not isinstance(answer, NotModified):
+        headers["electric-schema"] = schema
+    return headers
+
+
+def cache_control(request: ShapeRequest, moment: Moment) -> str:
+    """Section 6.4, the rows of successful answers."""
+    if moment.method not in ("GET", "HEAD", "OPTIONS") or request.subset is not None:
+        return "no-cache"
+    if request.offset == BEFORE_ALL:
+        return "public, max-age=604800, s-maxage=3600, stale-while-revalidate=2629746"
+    if request.is_sse:
+        return f"public, max-age={max(1, SSE_SECONDS - 1)}"
+    if request.is_live:
+        return "public, max-age=5, stale-while-revalidate=5"
+    return f"public, max-age={moment.max_age}, stale-while-revalidate={moment.stale_age}"
+
+
+def cursor(previous: str | None, now: float, long_poll_seconds: int, jump: int) -> int:
+    """``electric-cursor``: the time slot, but always beyond what the client sent (section 6.6).
+
+    >>> cursor(None, CURSOR_EPOCH + 41, 20, 7), cursor("60", CURSOR_EPOCH + 41, 20, 7)
+    (60, 67)
+    """
+    if not long_poll_seconds:
+        return 0
+    slot = ceil((now - CURSOR_EPOCH) / long_poll_seconds) * long_poll_seconds
+    sent = int(previous) if previous and len(previous) < 100 and _INTEGER.fullmatch(previous) else 0
+    return slot if slot > sent else sent + jump
+
+
+def known_tags(if_none_match: str | None) -> Collection[str]:
+    """The tags in an ``If-None-Match`` header, blanks and quotes trimmed.
+
+    >>> sorted(known_tags('"a:0_0:0_inf", b'))
+    ['a:0_0:0_inf', 'b']
+    """
+    if not if_none_match:
+        return ()
+    return {part.strip().strip('"') for part in if_none_match.split(",")}
+
+
+def refetch_headers(handle: str | None) -> Headers:
+    """409: with the handle to go on with it may be cached a minute, without one a second."""
+    if handle is None:
+        return {"content-type": JSON, "cache-control": "public, max-age=1, must-revalidate"}
+    return {
+        "content-type": JSON,
+        "cache-control": "public, max-age=60, must-revalidate",
+        "electric-handle": handle,
+        "etag": f'"{handle}::"',
+    }
+
+
+def failure_headers(*, retry_after: int | None = None, is_known: bool = False) -> Headers:
+    """Any other status from 400 on: never cached."""
+    headers = {"content-type": JSON, "cache-control": "no-store", "surrogate-control": "no-store"}
+    if retry_after is not None:
+        headers["retry-after"] = str(retry_after)
+    if is_known:
+        headers["electric-internal-known-error"] = "true"
+    return headers
+
+
+def cors_headers(origin: str | None, *, is_shape_route: bool) -> Headers:
+    """On every answer except 401."""
+    return {
+        "access-control-allow-origin": origin or "*",
+        "access-control-expose-headers": _EXPOSED,
+        "access-control-allow-methods": "GET, POST, HEAD, DELETE, OPTIONS"
+        if is_shape_route
+        else "GET, HEAD",
+    }
+
+
+def preflight_headers(requested: str | None) -> Headers:
+    """``OPTIONS /v1/shape``. Of a list of headers those that are known are allowed."""
+    headers = {"access-control-max-age": "86400", "connection": "keep-alive"}
+    names = [name.strip() for name in (requested or "").split(",")]
+    allowed = [name for name in names if name.lower() in _PREFLIGHT_HEADERS]
+    if allowed:
+        headers["access-control-allow-headers"] = ",".join(allowed)
+    return headers

@@ -1,0 +1,1 @@
+"""The worker: the only writer of shape logs."""

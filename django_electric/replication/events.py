@@ -1,0 +1,155 @@
+"""What the worker's helper threads tell its main thread; the inbox that carries it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from django_electric.errors import SnapshotFailed
+from django_electric.postgres.xid import PgSnapshot
+from django_electric.shapes.definition import ShapeDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeRow:
+    """A row of the catalogue as the worker needs it."""
+
+    handle: str
+    definition: ShapeDefinition
+    is_active: bool
+    snapshot: PgSnapshot | None
+    leaves: tuple[int, ...] = ()
+    """The partitions of the shape's table."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsAppeared:
+    """The catalogue has rows that the worker does not know."""
+
+    rows: tuple[ShapeRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsVanished:
+    """Rows that the worker knows are gone: these shapes are rotated."""
+
+    handles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VisibilityKnown:
+    """A shape's snapshot was taken; its rows are on their way."""
+
+    handle: str
+    snapshot: PgSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkWritten:
+    """Another chunk of a shape's first rows can be read."""
+
+    handle: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotComplete:
+    """A shape's first rows are on disk."""
+
+    handle: str
+    snapshot: PgSnapshot
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotEnded:
+    """A shape's first rows could not be read."""
+
+    handle: str
+    error: SnapshotFailed
+
+
+@dataclass(frozen=True, slots=True)
+class RowRemoved:
+    """The catalogue no longer has the row: a new request makes a new shape."""
+
+    handle: str
+
+
+@dataclass(frozen=True, slots=True)
+class NowVisible:
+    """What a snapshot taken just now sees; later ones see as much and more."""
+
+    snapshot: PgSnapshot
+    is_synchronous: bool
+    """Whether commits wait for this very worker: then it must not wait for their visibility."""
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """Everything published up to this LSN is on disk."""
+
+    lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadFailed:
+    """A helper thread ended by an error that it cannot mend."""
+
+    error: Exception
+
+
+Event = (
+    RowsAppeared
+    | RowsVanished
+    | VisibilityKnown
+    | ChunkWritten
+    | SnapshotComplete
+    | SnapshotEnded
+    | RowRemoved
+    | NowVisible
+    | Synced
+    | ThreadFailed
+)
+
+
+class Inbox:
+    """Events for the main thread, with a file descriptor that becomes readable when one comes."""
+
+    def __init__(self) -> None:
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._readable, self._writable = os.pipe()
+        os.set_blocking(self._readable, False)
+        os.set_blocking(self._writable, False)
+
+    def fileno(self) -> int:
+        return self._readable
+
+    def put(self, event: Event) -> None:
+        """Any thread."""
+        self._events.put(event)
+        self.wake()
+
+    def wake(self) -> None:
+        """Make the descriptor readable; safe in a signal handler."""
+        try:
+            os.write(self._writable, b"!")
+        except BlockingIOError:
+            pass  # it is readable already
+
+    def take(self) -> Iterator[Event]:
+        """The events that are here."""
+        try:
+            os.read(self._readable, 4096)
+        except BlockingIOError:
+            pass
+        while True:
+            try:
+                yield self._events.get_nowait()
+            except Empty:
+                return
+
+    def close(self) -> None:
+        os.close(self._readable)
+        os.close(self._writable)

@@ -1,0 +1,188 @@
+"""CatalogueKeeper: the worker's only thread that reads and writes the table of shapes.
+
+It looks for rows that appeared and rows that vanished, at once when a web process names them and
+otherwise every poll interval, and writes what the main thread decided. While the database is away it
+keeps what it was told and tries again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from queue import Empty, SimpleQueue
+
+from django.db import DatabaseError, InterfaceError, connections
+from django.db.models import QuerySet
+
+from django_electric.conf import ElectricSettings
+from django_electric.models import Shape
+from django_electric.postgres.xid import PgSnapshot
+from django_electric.replication import publication
+from django_electric.replication.events import (
+    Inbox,
+    NowVisible,
+    RowRemoved,
+    RowsAppeared,
+    RowsVanished,
+    ShapeRow,
+)
+
+logger = logging.getLogger("django_electric.catalogue")
+
+_UNREACHABLE = (DatabaseError, InterfaceError)
+
+
+class CatalogueKeeper:
+    """A thread with a queue of things to do, in order."""
+
+    def __init__(self, settings: ElectricSettings, inbox: Inbox) -> None:
+        self._alias = settings.alias
+        self._stream_id = settings.replication_stream_id
+        self._interval = settings.poll_interval / 1000
+        self._inbox = inbox
+        self._todo: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._known: set[str] = set()
+        self._fingerprint: tuple[int, int] | None = None
+        self._next_poll = 0.0
+        self._watched_pid: int | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="electric-catalogue", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Finish what was asked for, as far as the database lets it."""
+        self._stopping.set()
+        self._todo.put(lambda: None)
+        self._thread.join(timeout)
+
+    def look_at(self, handle: str) -> None:
+        """A web process says that this row came or went."""
+        self._todo.put(lambda: self._look_at(handle))
+
+    def watch_visibility(self, backend_pid: int) -> None:
+        """Report with the next poll what a snapshot sees; *backend_pid* is the worker's walsender."""
+        self._watched_pid = backend_pid
+
+    def activate(self, handle: str, snapshot: PgSnapshot, rows: int) -> None:
+        """The shape's first rows are complete."""
+        changes = {"status": Shape.Status.ACTIVE, "snapshot": str(snapshot), "snapshot_rows": rows}
+        self._todo.put(lambda: self._update(handle, changes))
+
+    def remove(self, handle: str) -> None:
+        """The shape is rotated: remove its row, then say `RowRemoved`."""
+        self._todo.put(lambda: self._remove(handle))
+
+    def load(self) -> list[ShapeRow]:
+        """Every row of the stream, on the caller's thread, before `start`; from then on they are known."""
+        rows = self._read(self._shapes())
+        self._known = {row.handle for row in rows}
+        connections[self._alias].close()
+        return rows
+
+    def _run(self) -> None:
+        todo: Callable[[], None] | None = None
+        while not (self._stopping.is_set() and todo is None and self._todo.empty()):
+            try:
+                todo = todo or self._next()
+                if todo is not None:
+                    todo()
+                    todo = None
+                self._poll_if_due()
+            except _UNREACHABLE as error:
+                logger.warning("the catalogue cannot be reached, trying again: %s", str(error).strip())
+                connections[self._alias].close()
+                if self._stopping.wait(self._interval):
+                    break
+        connections[self._alias].close()
+
+    def _next(self) -> Callable[[], None] | None:
+        try:
+            return self._todo.get(timeout=max(0.01, min(self._interval, self._next_poll - time.monotonic())))
+        except Empty:
+            return None
+
+    def _poll_if_due(self) -> None:
+        if time.monotonic() < self._next_poll:
+            return
+        self._next_poll = time.monotonic() + self._interval
+        fingerprint = self._read_fingerprint()
+        if fingerprint != self._fingerprint:
+            self._compare()
+            self._fingerprint = fingerprint
+        if self._watched_pid is not None:
+            pid, self._watched_pid = self._watched_pid, None
+            self._report_visibility(pid)
+
+    def _read_fingerprint(self) -> tuple[int, int]:
+        """Number of rows and the greatest id: one of them changes when a row comes or goes."""
+        connection = connections[self._alias]
+        table = connection.ops.quote_name(Shape._meta.db_table)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*), coalesce(max(id), 0) FROM {table}")  # noqa: S608  # our own table
+            count, greatest = cursor.fetchone()
+        return count, greatest
+
+    def _compare(self) -> None:
+        handles = set(self._shapes().values_list("handle", flat=True))
+        self._vanished(self._known - handles)
+        self._appeared(handles - self._known)
+
+    def _look_at(self, handle: str) -> None:
+        exists = self._shapes().filter(handle=handle).exists()
+        if exists and handle not in self._known:
+            self._appeared({handle})
+        elif not exists and handle in self._known:
+            self._vanished({handle})
+
+    def _vanished(self, handles: set[str]) -> None:
+        if handles:
+            self._known -= handles
+            self._inbox.put(RowsVanished(tuple(sorted(handles))))
+
+    def _appeared(self, handles: set[str]) -> None:
+        if handles:
+            rows = self._read(self._shapes().filter(handle__in=handles))
+            self._known.update(row.handle for row in rows)
+            self._inbox.put(RowsAppeared(tuple(rows)))
+
+    def _shapes(self) -> QuerySet[Shape]:
+        return Shape.objects.using(self._alias).filter(stream_id=self._stream_id)
+
+    def _read(self, shapes: QuerySet[Shape]) -> list[ShapeRow]:
+        return [self._row_of(shape) for shape in shapes.order_by("id").iterator()]
+
+    def _row_of(self, shape: Shape) -> ShapeRow:
+        definition = shape.to_definition()
+        leaves: Iterable[int] = ()
+        if definition.is_partitioned:
+            connections[self._alias].ensure_connection()
+            leaves = publication.partitions_of(connections[self._alias].connection, definition.relation_oid)
+        return ShapeRow(
+            handle=shape.handle,
+            definition=definition,
+            is_active=shape.status == Shape.Status.ACTIVE,
+            snapshot=PgSnapshot.parse(shape.snapshot) if shape.snapshot else None,
+            leaves=tuple(leaves),
+        )
+
+    def _update(self, handle: str, changes: dict[str, object]) -> None:
+        self._shapes().filter(handle=handle).update(**changes)
+
+    def _remove(self, handle: str) -> None:
+        self._known.discard(handle)
+        self._shapes().filter(handle=handle).delete()
+        self._inbox.put(RowRemoved(handle))
+
+    def _report_visibility(self, pid: int) -> None:
+        with connections[self._alias].cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_current_snapshot()::text, EXISTS (SELECT 1 FROM pg_stat_replication "
+                "WHERE pid = %s AND sync_state IN ('sync', 'quorum'))",
+                [pid],
+            )
+            snapshot, is_synchronous = cursor.fetchone()
+        self._inbox.put(NowVisible(PgSnapshot.parse(snapshot), is_synchronous))

@@ -1,0 +1,90 @@
+"""Pipeline: decode → build → route → append → publish → announce, for what the stream brings.
+
+The order of `flush` is the promise of the package. Entries are published, which puts them into the
+kernel's hands; only then do readers hear of them; and only after a sync is their LSN confirmed
+(`FlushTracker`). If decoding or routing raises, nothing of that transaction was published.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from django_electric.postgres.pgoutput import Commit, decode
+from django_electric.postgres.streaming import KEEPALIVE, PAYLOAD_AT, XLOG_DATA, decode_keepalive
+from django_electric.replication.announcer import Announcer
+from django_electric.replication.connection import ReplicationConnection
+from django_electric.shapes.flush import FlushTracker
+from django_electric.shapes.transactions import Outcome, TransactionBuilder
+from django_electric.storage import ShapeStorage
+
+_BREATH = 256
+"""Frames between two looks at the clock."""
+_FLUSH_INTERVAL = 0.05
+"""Seconds that a transaction waits for others to be published with, while the stream never pauses."""
+
+
+class Pipeline:
+    """What a change passes through between the socket and the files."""
+
+    def __init__(
+        self,
+        builder: TransactionBuilder,
+        storage: ShapeStorage,
+        announcer: Announcer,
+        flushed: FlushTracker,
+        act: Callable[[Outcome], None],
+    ) -> None:
+        self.builder = builder
+        self.flushed = flushed
+        self.wants_status = False
+        """The server asked for a status update."""
+        self._storage = storage
+        self._announcer = announcer
+        self._act = act
+        self._complete = flushed.published
+        """LSN after the last whole transaction or keepalive: published with the next flush."""
+
+    def pump(self, stream: ReplicationConnection, breathe: Callable[[float], None]) -> None:
+        """Take what has arrived and publish it; *breathe* is called with the time every now and then."""
+        stream.receive()
+        now = flushed_at = time.monotonic()
+        frames = 0
+        for frame in stream.frames():
+            self.take(frame)
+            frames += 1
+            if frames % _BREATH == 0:
+                now = time.monotonic()
+                if now - flushed_at > _FLUSH_INTERVAL:
+                    self.flush()
+                    flushed_at = now
+                breathe(now)
+        self.flush()
+
+    def take(self, frame: bytes) -> None:
+        """One frame of the stream."""
+        kind = frame[0]
+        if kind == XLOG_DATA:
+            message = decode(frame, PAYLOAD_AT)
+            self.builder.handle(message)
+            if type(message) is Commit:
+                self._complete = message.end_lsn
+        elif kind == KEEPALIVE:
+            keepalive = decode_keepalive(frame)
+            self.wants_status |= keepalive.wants_reply
+            self.flushed.received = max(self.flushed.received, keepalive.wal_end)
+            if not self.builder.is_in_transaction:
+                self._complete = max(self._complete, keepalive.wal_end)
+
+    def flush(self) -> None:
+        """Publish what is complete, tell the readers, act on what the stream asked for."""
+        moved = self._storage.publish()
+        if moved:
+            self._announcer.moved(moved)
+        outcome = self.builder.take_outcome()
+        if outcome is not None:
+            self._act(outcome)
+        if self._complete > self.flushed.published:
+            self.flushed.published = self._complete
+            self.flushed.received = max(self.flushed.received, self._complete)
+        self._announcer.reached(self.builder.processed_tx)

@@ -1,0 +1,110 @@
+"""The query that builds a shape's first rows as the JSON that clients receive, inside Postgres.
+
+Each row comes out as one whole log entry without its newline. Values have the text that the log
+has: the type's output function (``concat`` calls it), except that booleans are ``true``/``false``
+everywhere (PROTOCOL section 4.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from json.encoder import encode_basestring as encode_string
+
+from django_electric.postgres.relation import quote_identifier, quote_literal
+from django_electric.shapes.definition import ShapeDefinition, StoredColumn
+from django_electric.shapes.log_items import relation_key
+
+_PLAIN = frozenset(
+    "bool int2 int4 int8 oid float4 float8 numeric uuid date timestamp timestamptz time timetz interval "
+    "macaddr macaddr8 bit varbit pg_lsn xid xid8".split()
+)
+"""Types whose ``::text`` is what the log shows, and needs no escaping."""
+_TEXT = frozenset(("text", "varchar"))
+_MOST_ARGUMENTS = 90
+"""Postgres takes 100 arguments a call."""
+
+
+class _Parts:
+    """Arguments of ``concat``; literals that follow one another are joined."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[bool, str]] = []
+
+    def text(self, text: str) -> None:
+        if self._parts and self._parts[-1][0]:
+            text = self._parts.pop()[1] + text
+        self._parts.append((True, text))
+
+    def expression(self, expression: str) -> None:
+        self._parts.append((False, expression))
+
+    def sql(self) -> str:
+        arguments = [quote_literal(part) if is_text else part for is_text, part in self._parts]
+        while len(arguments) > _MOST_ARGUMENTS:
+            arguments = list(_nested(arguments))
+        return f"concat({', '.join(arguments)})"
+
+
+def _nested(arguments: list[str]) -> Iterator[str]:
+    for at in range(0, len(arguments), _MOST_ARGUMENTS):
+        yield f"concat({', '.join(arguments[at : at + _MOST_ARGUMENTS])})"
+
+
+def _add_value(parts: _Parts, column: StoredColumn) -> None:
+    name = quote_identifier(column.name)
+    if column.type_name in _PLAIN and column.not_null:
+        parts.text('"')
+        parts.expression(f"{name}::text")
+        parts.text('"')
+    elif column.type_name in _PLAIN:
+        parts.expression(f"""coalesce('"' || {name}::text || '"', 'null')""")
+    elif column.type_name in _TEXT:
+        json = f"to_json({name}::text)"
+        parts.expression(json if column.not_null else f"coalesce({json}::text, 'null')")
+    else:
+        parts.expression(f"CASE WHEN {name} IS NULL THEN 'null' ELSE to_json(concat({name}))::text END")
+
+
+def _add_key_part(parts: _Parts, column: StoredColumn) -> None:
+    name = quote_identifier(column.name)
+    text = f"{name}::text" if column.type_name in _PLAIN | _TEXT else f"concat({name})"
+    inner = f"right(left(to_json(replace({text}, '/', '//'))::text, -1), -1)"
+    if column.type_name in _PLAIN:
+        inner = text
+    if column.not_null:
+        parts.text('/\\"')
+        parts.expression(inner)
+        parts.text('\\"')
+    else:
+        quoted = f"""{quote_literal('/' + chr(92) + '"')} || {inner} || {quote_literal(chr(92) + '"')}"""
+        parts.expression(f"CASE WHEN {name} IS NULL THEN '/_' ELSE {quoted} END")
+
+
+def entry_expression(definition: ShapeDefinition) -> str:
+    """The SQL expression whose value is a row's log entry, without the newline."""
+    columns = {c.name: c for c in definition.relation_columns}
+    parts = _Parts()
+    parts.text(f',{{"key":"{encode_string(relation_key(definition.schema, definition.table))[1:-1]}')
+    for name in definition.key_columns:
+        _add_key_part(parts, columns[name])
+    separator = '","value":{'
+    for name in definition.columns:
+        parts.text(f"{separator}{encode_string(name)}:")
+        _add_value(parts, columns[name])
+        separator = ","
+    relation = f"[{encode_string(definition.schema)},{encode_string(definition.table)}]"
+    parts.text(f'}},"headers":{{"operation":"insert","relation":{relation}}}}}')
+    return parts.sql()
+
+
+def copy_statement(definition: ShapeDefinition) -> str:
+    """``COPY … TO STDOUT`` of a shape's rows, one entry a line.
+
+    CSV with control characters for quote and delimiter leaves the text as it is: JSON text never
+    holds a raw control character.
+    """
+    only = "" if definition.is_partitioned else "ONLY "
+    table = f"{quote_identifier(definition.schema)}.{quote_identifier(definition.table)}"
+    where = f" WHERE {definition.where}" if definition.where else ""
+    query = f"SELECT {entry_expression(definition)} FROM {only}{table}{where}"
+    return f"COPY ({query}) TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')"

@@ -1,0 +1,246 @@
+"""Snapshotter: a new shape's first rows, each shape in one repeatable-read transaction.
+
+The order is what keeps rows from being lost (PROTOCOL sections 9 and 16.3, points 14 and 15):
+
+1. The main thread has added the shape to the router: it holds back what comes for the shape, and has
+   handed it the recent transactions that passed before.
+2. The table is published, under a lock that outlasts every writer that was not published. If that
+   changed anything, wait until the stream has passed the change.
+3. Begin, and ask ``pg_current_snapshot()``. If a recent transaction that was too large to keep is not
+   visible yet, begin again.
+4. Tell the main thread, which drops what the snapshot sees and appends the rest.
+5. Copy the rows; end with ``snapshot-end``; sync.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import LiteralString, cast
+
+import psycopg
+from psycopg import sql
+
+from django_electric.conf import ElectricSettings
+from django_electric.errors import SnapshotFailed, StorageError
+from django_electric.postgres.xid import PgSnapshot
+from django_electric.replication.connection import DISPLAY_SETTINGS
+from django_electric.replication.events import (
+    ChunkWritten,
+    Inbox,
+    SnapshotComplete,
+    SnapshotEnded,
+    VisibilityKnown,
+)
+from django_electric.replication.publication import Connection, publish_table
+from django_electric.replication.snapshot_sql import copy_statement
+from django_electric.shapes.definition import ShapeDefinition
+from django_electric.storage import SnapshotWriter
+
+logger = logging.getLogger("django_electric.snapshot")
+
+FIRST_ROW_TIMEOUT = 30.0
+"""Seconds that a query may take to its first row (PROTOCOL section 7.5)."""
+STREAM_TIMEOUT = 30.0
+VISIBILITY_TIMEOUT = 30.0
+_WRITE_BYTES = 256 << 10
+_SLOW_QUERY = (
+    "Snapshot query took too long to return data (cancelled after 30000ms). Please ensure snapshot queries "
+    "are using an index to avoid taking up all database connections."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotJob:
+    """One shape to be filled."""
+
+    handle: str
+    definition: ShapeDefinition
+    writer: SnapshotWriter
+    must_see: frozenset[int]
+
+
+class Markers:
+    """Which of our logical messages the stream has passed."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[bytes, threading.Event] = {}
+        self._lock = threading.Lock()
+
+    def expect(self, token: bytes) -> threading.Event:
+        with self._lock:
+            return self._waiting.setdefault(token, threading.Event())
+
+    def passed(self, token: bytes) -> None:
+        """The stream holds the message. It may come before anybody expects it."""
+        self.expect(token).set()
+
+    def forget(self, token: bytes) -> None:
+        with self._lock:
+            self._waiting.pop(token, None)
+
+
+class Snapshotter:
+    """A few threads, each with a connection of its own."""
+
+    def __init__(self, conninfo: str, settings: ElectricSettings, inbox: Inbox) -> None:
+        self.markers = Markers()
+        self._conninfo = conninfo
+        self._settings = settings
+        self._inbox = inbox
+        self._jobs: SimpleQueue[SnapshotJob] = SimpleQueue()
+        self._threads = 0
+
+    def submit(self, job: SnapshotJob) -> None:
+        """Fill a shape; the inbox hears of it."""
+        if self._threads < self._settings.snapshot_connections:
+            self._threads += 1
+            threading.Thread(target=self._run, name=f"electric-snapshot-{self._threads}", daemon=True).start()
+        self._jobs.put(job)
+
+    def _run(self) -> None:
+        connection: Connection | None = None
+        while True:
+            job = self._jobs.get()
+            try:
+                if connection is None or connection.closed:
+                    connection = self._connect()
+                self._fill(connection, job)
+            except SnapshotFailed as error:
+                self._failed(job, error)
+            except psycopg.Error as error:
+                self._failed(job, failure_of(error))
+            except (OSError, StorageError) as error:
+                self._failed(job, SnapshotFailed(f"Unexpected error while creating snapshot: {error}", status=500))
+
+    def _failed(self, job: SnapshotJob, error: SnapshotFailed) -> None:
+        logger.warning("snapshot of %s.%s failed: %s", job.definition.schema, job.definition.table, error)
+        self._inbox.put(SnapshotEnded(job.handle, error))
+
+    def _connect(self) -> Connection:
+        try:
+            connection = psycopg.connect(self._conninfo, autocommit=True)
+        except psycopg.OperationalError as error:
+            raise SnapshotFailed(f"Database connection not available: {str(error).strip()}") from error
+        connection.execute(cast(LiteralString, DISPLAY_SETTINGS))
+        return connection
+
+    def _fill(self, connection: Connection, job: SnapshotJob) -> None:
+        token = publish_table(connection, self._settings, job.definition)
+        if token is not None:
+            self._await_marker(token)
+        with _snapshot_transaction(connection, job.must_see) as snapshot:
+            self._inbox.put(VisibilityKnown(job.handle, snapshot))
+            rows = 0 if job.definition.log_mode == "changes_only" else self._copy(connection, job)
+        job.writer.write(snapshot_end(snapshot))
+        job.writer.finish()
+        self._inbox.put(SnapshotComplete(job.handle, snapshot, rows))
+
+    def _await_marker(self, token: bytes) -> None:
+        passed = self.markers.expect(token).wait(STREAM_TIMEOUT)
+        self.markers.forget(token)
+        if not passed:
+            raise SnapshotFailed("Snapshot query took too long to start reading from the database")
+
+    def _copy(self, connection: Connection, job: SnapshotJob) -> int:
+        statement = sql.SQL(cast(LiteralString, copy_statement(job.definition)))
+        threshold = self._settings.shape_chunk_bytes_threshold
+        writer, rows, chunk_size, pending, pending_size = job.writer, 0, 0, [], 0
+        with _cancelled_if_slow(connection) as first_row, connection.cursor().copy(statement) as copy:
+            for row in copy:
+                if not rows:
+                    first_row.set()
+                rows += 1
+                size = len(row)
+                pending.append(row)
+                pending_size += size
+                chunk_size += size - 1
+                if chunk_size >= threshold or pending_size >= _WRITE_BYTES:
+                    writer.write(b"".join(pending))
+                    pending, pending_size = [], 0
+                    if chunk_size >= threshold:
+                        writer.close_chunk()
+                        chunk_size = 0
+                        self._inbox.put(ChunkWritten(job.handle))
+        writer.write(b"".join(pending))
+        return rows
+
+
+@contextmanager
+def _snapshot_transaction(connection: Connection, must_see: frozenset[int]) -> Iterator[PgSnapshot]:
+    """A repeatable-read transaction whose snapshot sees *must_see*; begun again until it does."""
+    deadline = time.monotonic() + VISIBILITY_TIMEOUT
+    while True:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            row = connection.execute("SELECT pg_current_snapshot()::text").fetchone()
+            snapshot = PgSnapshot.parse(str(row[0]) if row else "")
+            if all(snapshot.sees(xid) for xid in must_see):
+                yield snapshot
+                return
+        finally:
+            if not connection.closed:
+                connection.execute("ROLLBACK")
+        if time.monotonic() > deadline:
+            raise SnapshotFailed("Snapshot query took too long to start reading from the database")
+        time.sleep(0.05)
+
+
+@contextmanager
+def _cancelled_if_slow(connection: Connection) -> Iterator[threading.Event]:
+    """Cancel the query unless the event is set within `FIRST_ROW_TIMEOUT`."""
+    first_row = threading.Event()
+    slow = threading.Event()
+
+    def watch() -> None:
+        if not first_row.is_set():
+            slow.set()
+            connection.cancel_safe()
+
+    timer = threading.Timer(FIRST_ROW_TIMEOUT, watch)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield first_row
+    except psycopg.errors.QueryCanceled as error:
+        if slow.is_set():
+            raise SnapshotFailed(_SLOW_QUERY) from error
+        raise
+    finally:
+        timer.cancel()
+
+
+def snapshot_end(snapshot: PgSnapshot) -> bytes:
+    """The control message after the last row (PROTOCOL section 5)."""
+    headers = {
+        "control": "snapshot-end",
+        "xmin": str(snapshot.xmin),
+        "xmax": str(snapshot.xmax),
+        "xip_list": [str(xid) for xid in sorted(snapshot.xip)],
+    }
+    return b"," + json.dumps({"headers": headers}, separators=(",", ":")).encode() + b"\n"
+
+
+_SCHEMA_CHANGED = ("42P01", "42703", "42883")
+"""Undefined table, column, function: the client starts again (PROTOCOL section 7.3)."""
+
+
+def failure_of(error: psycopg.Error) -> SnapshotFailed:
+    """The answer to an error of Postgres (PROTOCOL section 7.5)."""
+    text = error.diag.message_primary or str(error).strip()
+    state = error.sqlstate or ""
+    if state in _SCHEMA_CHANGED:
+        return SnapshotFailed(text, status=409)
+    if state == "42501":
+        return SnapshotFailed(f"Unable to create initial snapshot: {text}")
+    if state == "57014" and "statement timeout" not in text:
+        return SnapshotFailed(text)
+    if not state or state[:2] in ("08", "28", "3D", "53", "57") and state != "57014":
+        return SnapshotFailed(text)
+    return SnapshotFailed(f"Unexpected error while creating snapshot: {text}", status=500)

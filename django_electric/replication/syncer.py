@@ -1,0 +1,92 @@
+"""Syncer: makes published entries durable, in a thread, so that their LSN may be confirmed.
+
+Nothing is confirmed to Postgres that is not on disk. Postgres sends again what was not confirmed, and
+a log passes over what it has; so a power cut costs nothing but the time to read it once more.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from django_electric.replication.events import Inbox, Synced, ThreadFailed
+from django_electric.storage import ShapeStorage
+
+logger = logging.getLogger("django_electric.sync")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """What the logs belong to, and how far they are known to be on disk."""
+
+    system: str
+    synced: int
+
+    @classmethod
+    def load(cls, path: Path) -> EngineState | None:
+        """None if there is no state, or none that can be read."""
+        try:
+            value = json.loads(path.read_text())
+            return cls(str(value["system"]), int(value["synced"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def save(self, path: Path) -> None:
+        """Replace the file in one step, durably."""
+        draft = path.with_suffix(".new")
+        with open(draft, "w") as file:
+            json.dump({"system": self.system, "synced": self.synced}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+class Syncer:
+    """One request at a time: sync these logs, then say that this LSN is safe."""
+
+    def __init__(self, storage: ShapeStorage, state_path: Path, system: str, inbox: Inbox) -> None:
+        self._storage = storage
+        self._state_path = state_path
+        self._system = system
+        self._inbox = inbox
+        self._requests: SimpleQueue[tuple[Collection[str], int] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="electric-sync", daemon=True)
+        self.is_busy = False
+        """Set and cleared by the main thread."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def request(self, handles: Collection[str], lsn: int) -> None:
+        """Sync *handles*; the inbox hears `Synced(lsn)`."""
+        self.is_busy = True
+        self._requests.put((handles, lsn))
+
+    def stop(self) -> None:
+        self._requests.put(None)
+        self._thread.join(30)
+
+    def sync_now(self, handles: Collection[str], lsn: int) -> None:
+        """The same on the caller's thread."""
+        self._storage.sync(handles)
+        EngineState(self._system, lsn).save(self._state_path)
+
+    def _run(self) -> None:
+        while (request := self._requests.get()) is not None:
+            try:
+                self.sync_now(*request)
+            except Exception as error:  # noqa: BLE001  # the main thread stops: a disk that fails is no place for logs
+                self._inbox.put(ThreadFailed(error))
+                return
+            self._inbox.put(Synced(request[1]))

@@ -1,0 +1,52 @@
+"""FlushTracker: which LSN may be confirmed to Postgres, and when to make more of it durable.
+
+``published ≥ requested ≥ confirmed``. Published is in the files; requested is being synced; confirmed
+is on disk and need not be sent again. The clock is always passed in.
+"""
+
+from __future__ import annotations
+
+SYNC_INTERVAL = 1.0
+"""Seconds between syncs at most, while there is something to confirm."""
+
+
+class FlushTracker:
+    """Positions of one stream, in the order in which they advance."""
+
+    def __init__(self, confirmed: int) -> None:
+        self.received = confirmed
+        """The server has sent everything up to here."""
+        self.published = confirmed
+        """Everything up to here is in the files, or concerned no shape."""
+        self.requested = confirmed
+        self.confirmed = confirmed
+        self._held_at: int | None = None
+        self._synced_at = float("-inf")
+
+    def hold_at(self, lsn: int | None) -> None:
+        """Confirm nothing beyond *lsn*: the transaction that ends there is not visible yet.
+
+        If the worker starts anew it gets the transaction again, for shapes that register in time.
+        """
+        self._held_at = lsn
+
+    def next_sync(self, now: float) -> int | None:
+        """The LSN to sync up to, if a sync is due at *now* (monotonic seconds)."""
+        goal = self.goal()
+        if goal <= self.requested or now - self._synced_at < SYNC_INTERVAL:
+            return None
+        self.requested = goal
+        self._synced_at = now
+        return goal
+
+    def goal(self) -> int:
+        """The LSN that may be confirmed once it is synced."""
+        return self.published if self._held_at is None else min(self.published, self._held_at)
+
+    def synced(self, lsn: int) -> bool:
+        """Everything up to *lsn* is on disk; whether that is news."""
+        self.requested = max(self.requested, lsn)
+        if lsn <= self.confirmed:
+            return False
+        self.confirmed = lsn
+        return True

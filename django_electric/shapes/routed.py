@@ -1,0 +1,130 @@
+"""RoutedShape: a shape as the worker routes changes to it, and how its log joins its snapshot.
+
+A shape is *held* from its registration until the visibility of its snapshot is known: what it would
+append waits in memory. Then a transaction that the snapshot sees is dropped, since the rows are
+there already, and one that it does not see is appended (PROTOCOL section 9.1). Once a transaction
+comes that began after the snapshot, the question needs no more asking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from django_electric.postgres.pgoutput import Row
+from django_electric.postgres.xid import PgSnapshot
+from django_electric.shapes.definition import ShapeDefinition
+from django_electric.shapes.log_items import ENTRY_END, LAST_ENTRY_END, View
+from django_electric.where import Where
+
+Evaluator = Callable[[Sequence[str | None]], bool | None]
+
+
+class Sink(Protocol):
+    """Where a shape's entries go: the writer of its log."""
+
+    @property
+    def last_tx(self) -> int: ...
+
+    def append(self, tx: int, ops: Sequence[int], entries: Sequence[bytes]) -> None: ...
+
+    def spill(self, tx: int, ops: Sequence[int], entries: Sequence[bytes]) -> None: ...
+
+    def discard(self) -> None: ...
+
+
+class Held(NamedTuple):
+    """A transaction that waits until the snapshot's visibility is known."""
+
+    xid: int
+    tx: int
+    ops: list[int]
+    texts: list[bytes]
+    rotates: str
+    """Why the shape has to be rotated if the snapshot does not see this transaction, or empty."""
+
+
+class RoutedShape:
+    """One shape in the router."""
+
+    view: View
+    """How it sees its table's rows; the router sets it."""
+
+    __slots__ = (
+        "definition", "handle", "held", "held_bytes", "ops", "rotates", "sink", "snapshot",
+        "texts", "view", "where",
+    )  # fmt: skip
+
+    def __init__(
+        self, handle: str, definition: ShapeDefinition, sink: Sink, *, snapshot: PgSnapshot | None = None
+    ) -> None:
+        self.handle = handle
+        self.definition = definition
+        self.where: Where | None = definition.parsed_where()
+        self.sink = sink
+        self.ops: list[int] = []
+        self.texts: list[bytes] = []
+        self.rotates = ""
+        self.snapshot = snapshot
+        """Transactions are compared with it; None once none can be seen by it any more."""
+        self.held: list[Held] | None = [] if snapshot is None else None
+        self.held_bytes = 0
+
+    def __repr__(self) -> str:
+        return f"RoutedShape({self.handle})"
+
+    def sees(self, xid: int) -> bool:
+        """Whether the snapshot holds what *xid* wrote. Not to be asked of a held shape."""
+        if self.snapshot is None:
+            return False
+        if self.snapshot.is_before(xid):
+            self.snapshot = None
+            return False
+        return self.snapshot.sees(xid)
+
+    def end_transaction(self, xid: int, tx: int) -> str:
+        """Append what was collected; why the shape has to be rotated, or an empty string."""
+        ops, texts, rotates = self.ops, self.texts, self.rotates
+        self.ops, self.texts, self.rotates = [], [], ""
+        if self.held is not None:
+            self.held.append(Held(xid, tx, ops, texts, rotates))
+            self.held_bytes += sum(map(len, texts))
+            return ""
+        if tx <= self.sink.last_tx or (self.snapshot is not None and self.sees(xid)):
+            return ""
+        if rotates:
+            return rotates
+        if texts:
+            self.sink.append(tx, ops, _complete(texts))
+        return ""
+
+    def spill(self, xid: int, tx: int) -> None:
+        """Move all but the last entry of the transaction under way out of memory, if that is allowed."""
+        if self.held is not None or len(self.texts) < 2 or (self.snapshot is not None and self.sees(xid)):
+            return
+        self.sink.spill(tx, self.ops[:-1], [text + ENTRY_END for text in self.texts[:-1]])
+        self.ops, self.texts = self.ops[-1:], self.texts[-1:]
+
+    def abandon_transaction(self) -> None:
+        """Forget the transaction under way: it will be sent again."""
+        self.ops, self.texts, self.rotates = [], [], ""
+        self.sink.discard()
+
+    def join(self, snapshot: PgSnapshot) -> str:
+        """The snapshot's visibility is known; why the shape has to be rotated, or an empty string."""
+        held, self.held, self.held_bytes = self.held or [], None, 0
+        self.snapshot = snapshot
+        for transaction in held:
+            if self.sees(transaction.xid):
+                continue
+            if transaction.rotates:
+                return transaction.rotates
+            if transaction.texts:
+                self.sink.append(transaction.tx, transaction.ops, _complete(transaction.texts))
+        return ""
+
+
+def _complete(texts: Sequence[bytes]) -> list[bytes]:
+    entries = [text + ENTRY_END for text in texts[:-1]]
+    entries.append(texts[-1] + LAST_ENTRY_END)
+    return entries

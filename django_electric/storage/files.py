@@ -1,0 +1,537 @@
+"""FileStorage: one directory a shape, two append-only files and their indexes in it.
+
+::
+
+    <root>/shapes/<handle>/snapshot.jsonl  snapshot.index  log.jsonl  log.index
+
+``format.py`` draws the indexes. The log files appear with the first entry. A deleted directory is
+renamed away first, so that it disappears for readers in one step.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from zlib import crc32
+
+from django_electric.errors import ShapeGone, StorageError
+from django_electric.shapes.offset import BEFORE_ALL, INFINITE, SNAPSHOT_END, LogOffset
+from django_electric.storage.base import (
+    Chunk,
+    Entry,
+    LogState,
+    ShapeLogReader,
+    ShapeLogWriter,
+    ShapeStorage,
+    SnapshotWriter,
+)
+from django_electric.storage.chunks import ChunkBuilder
+from django_electric.storage.format import (
+    LOG_RECORD,
+    SNAPSHOT_COMPLETE,
+    SNAPSHOT_RECORD,
+    LogRecord,
+    SnapshotRecord,
+    pack_snapshot_record,
+    unpack_log_record,
+    unpack_snapshot_record,
+)
+
+_HANDLE = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
+_OP_POSITION = re.compile(rb'"op_position":(\d+)')
+_FILES_BY_FILESYSTEM = 64
+"""Above so many files it is cheaper to sync the whole file system than each of them."""
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, memoryview(data)[written:])
+
+
+def _append_mode(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+
+
+class _OpenFiles:
+    """The file descriptors of the logs written to most recently: (data, index) by handle."""
+
+    def __init__(self, directory: Path, limit: int) -> None:
+        self._directory = directory
+        self._limit = max(1, limit)
+        self._open: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def get(self, handle: str) -> tuple[int, int]:
+        files = self._open.get(handle)
+        if files is not None:
+            self._open.move_to_end(handle)
+            return files
+        while len(self._open) >= self._limit:
+            self._close(self._open.popitem(last=False)[1])
+        folder = self._directory / handle
+        files = (_append_mode(folder / "log.jsonl"), _append_mode(folder / "log.index"))
+        self._open[handle] = files
+        return files
+
+    def forget(self, handle: str) -> None:
+        files = self._open.pop(handle, None)
+        if files:
+            self._close(files)
+
+    def close(self) -> None:
+        while self._open:
+            self._close(self._open.popitem()[1])
+
+    @staticmethod
+    def _close(files: tuple[int, int]) -> None:
+        for fd in files:
+            os.close(fd)
+
+
+class FileStorage(ShapeStorage):
+    """Logs below *root*. A process that only reads calls `reader` and `handles` alone."""
+
+    def __init__(self, root: Path, *, chunk_bytes: int = 10_485_760, open_files: int = 256) -> None:
+        self.directory = root / "shapes"
+        self.trash = root / "trash"
+        self.chunk_bytes = chunk_bytes
+        self.files = _OpenFiles(self.directory, open_files)
+        self.pending: dict[str, FileLogWriter] = {}
+        self._unsynced: set[str] = set()
+
+    def prepare(self) -> None:
+        """Make the directories and empty the trash. For the writer, before all else."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.trash, ignore_errors=True)
+        self.trash.mkdir(parents=True, exist_ok=True)
+
+    def folder(self, handle: str) -> Path:
+        """The directory of a log. A handle comes from clients: it never names a path."""
+        if not _HANDLE.fullmatch(handle):
+            raise ShapeGone(f"no shape has the handle {handle[:80]!r}")
+        return self.directory / handle
+
+    def writer(self, handle: str, *, durable_tx: int | None = None) -> FileLogWriter:
+        folder = self.folder(handle)
+        if durable_tx is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            return FileLogWriter(self, handle, LogOffset(0, 0), ChunkBuilder())
+        if not folder.is_dir():
+            raise ShapeGone(f"the log of shape {handle} is missing")
+        last, position = _recover(folder, durable_tx)
+        return FileLogWriter(self, handle, last, position)
+
+    def reader(self, handle: str) -> FileLogReader:
+        return FileLogReader(self.folder(handle))
+
+    def publish(self) -> Collection[str]:
+        pending, self.pending = self.pending, {}
+        for writer in pending.values():
+            writer.write_out()
+        self._unsynced.update(pending)
+        return pending.keys()
+
+    def take_unsynced(self) -> Collection[str]:
+        handles, self._unsynced = self._unsynced, set()
+        return handles
+
+    def sync(self, handles: Iterable[str]) -> None:
+        handles = list(handles)
+        if len(handles) > _FILES_BY_FILESYSTEM and _sync_filesystem is not None:
+            _sync_filesystem(self.directory)
+            return
+        for handle in handles:
+            _sync_folder(self.directory / handle)
+
+    def delete(self, handle: str) -> None:
+        self.pending.pop(handle, None)
+        self._unsynced.discard(handle)
+        self.files.forget(handle)
+        gone = self.trash / handle
+        with suppress(FileNotFoundError):
+            self.folder(handle).rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+
+    def handles(self) -> set[str]:
+        try:
+            return {name for name in os.listdir(self.directory) if _HANDLE.fullmatch(name)}
+        except FileNotFoundError:
+            return set()
+
+    def close(self) -> None:
+        """Close every file that the writer holds open."""
+        self.files.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    for name in ("log.jsonl", "log.index"):
+        with suppress(FileNotFoundError):
+            _sync_path(folder / name)
+    with suppress(FileNotFoundError):
+        _sync_path(folder)
+
+
+def _sync_path(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _load_syncfs() -> Callable[[Path], None] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def sync_filesystem(directory: Path) -> None:
+        fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if libc.syncfs(fd) != 0:
+                raise OSError(ctypes.get_errno(), "syncfs failed", str(directory))
+        finally:
+            os.close(fd)
+
+    return sync_filesystem
+
+
+_sync_filesystem = _load_syncfs()
+
+
+class FileLogWriter(ShapeLogWriter):
+    """The writing end of one log; there may be tens of thousands, so it is small.
+
+    ``position`` runs ahead of what is published by what ``data`` and ``records`` hold and by what
+    was spilled; ``published`` is where to go back to.
+    """
+
+    __slots__ = ("data", "handle", "last_offset", "position", "published", "records", "spilled", "storage")
+
+    def __init__(
+        self, storage: FileStorage, handle: str, last_offset: LogOffset, position: ChunkBuilder
+    ) -> None:
+        self.storage = storage
+        self.handle = handle
+        self.last_offset = last_offset
+        self.position = position
+        self.published: ChunkBuilder | None = None
+        self.data: list[bytes] = []
+        self.records: list[bytes] = []
+        self.spilled = False
+
+    @property
+    def last_tx(self) -> int:
+        return self.last_offset.tx
+
+    def append(self, tx: int, ops: Sequence[int], entries: Sequence[Entry]) -> None:
+        if tx <= self.last_offset[0]:
+            return
+        threshold = self.storage.chunk_bytes
+        if len(entries) == 1 and not self.spilled:
+            self.data.append(entries[0])
+            self.records.append(self.position.add_one(tx, ops[0], entries[0], threshold))
+        else:
+            self.data.extend(entries)
+            self.records.extend(self.position.add(tx, ops, entries, threshold, ends=True))
+        self.last_offset = LogOffset(tx, ops[-1])
+        self.spilled = False
+        self.published = None
+        self.storage.pending[self.handle] = self
+
+    def spill(self, tx: int, ops: Sequence[int], entries: Sequence[Entry]) -> None:
+        if tx <= self.last_offset[0] or not entries:
+            return
+        if not self.spilled:
+            self.write_out()
+            self.published = self.position.copy()
+            self.spilled = True
+        self.records.extend(self.position.add(tx, ops, entries, self.storage.chunk_bytes, ends=False))
+        _write_all(self.storage.files.get(self.handle)[0], b"".join(entries))
+
+    def discard(self) -> None:
+        self.storage.pending.pop(self.handle, None)
+        self.data.clear()
+        self.records.clear()
+        if self.spilled and self.published is not None:
+            os.ftruncate(self.storage.files.get(self.handle)[0], self.published.stop)
+            self.position, self.published, self.spilled = self.published, None, False
+
+    def write_out(self) -> None:
+        """Hand what was appended to the kernel: first the entries, then the records that name them."""
+        if not self.records:
+            return
+        data_fd, index_fd = self.storage.files.get(self.handle)
+        if self.data:
+            _write_all(data_fd, self.data[0] if len(self.data) == 1 else b"".join(self.data))
+        _write_all(index_fd, self.records[0] if len(self.records) == 1 else b"".join(self.records))
+        self.data = []
+        self.records = []
+
+    def snapshot(self) -> SnapshotWriter:
+        return FileSnapshotWriter(self.storage.folder(self.handle))
+
+
+class FileSnapshotWriter(SnapshotWriter):
+    """Writes ``snapshot.jsonl`` and ``snapshot.index``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self.index_fd = os.open(folder / "snapshot.index", flags, 0o640)
+        self.data_fd = os.open(folder / "snapshot.jsonl", flags, 0o640)
+        self.stop = 0
+
+    def write(self, data: bytes) -> None:
+        _write_all(self.data_fd, data)
+        self.stop += len(data)
+
+    def close_chunk(self) -> None:
+        _write_all(self.index_fd, pack_snapshot_record(self.stop, is_last=False))
+
+    def finish(self) -> None:
+        os.fsync(self.data_fd)
+        _write_all(self.index_fd, pack_snapshot_record(self.stop, is_last=True))
+        os.fsync(self.index_fd)
+        self.close()
+        _sync_path(self.folder)
+
+    def close(self) -> None:
+        """Close the files; harmless when called twice."""
+        if self.data_fd >= 0:
+            os.close(self.data_fd)
+            os.close(self.index_fd)
+            self.data_fd = self.index_fd = -1
+
+
+class _Index:
+    """An index file as a sequence of records, read where it is looked at."""
+
+    __slots__ = ("count", "fd", "width")
+
+    def __init__(self, fd: int, width: int) -> None:
+        self.fd = fd
+        self.width = width
+        self.count = os.fstat(fd).st_size // width
+
+    def raw(self, i: int) -> bytes:
+        data = os.pread(self.fd, self.width, i * self.width)
+        if len(data) != self.width:
+            raise StorageError(f"record {i} of an index is cut short")
+        return data
+
+
+class LogIndex(_Index):
+    """``log.index``; records that do not end a whole transaction are left out at its end."""
+
+    __slots__ = ()
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd, LOG_RECORD.size)
+        while self.count and self[self.count - 1].continues:
+            self.count -= 1
+
+    def __getitem__(self, i: int) -> LogRecord:
+        return unpack_log_record(self.raw(i))
+
+    def first_after(self, offset: LogOffset) -> int:
+        """Number of the first record whose offset is greater; `count` if there is none."""
+        return self._bisect(lambda record: (record.tx, record.op) > offset)
+
+    def end_of_chunk(self, chunk: int) -> int:
+        """Number of the last record of *chunk*."""
+        if self[self.count - 1].chunk == chunk:
+            return self.count - 1
+        return self._bisect(lambda record: record.chunk > chunk) - 1
+
+    def first_beyond(self, tx: int) -> int:
+        """Number of the first record of a transaction after *tx*."""
+        return self._bisect(lambda record: record.tx > tx)
+
+    def _bisect(self, is_after: Callable[[LogRecord], bool]) -> int:
+        # Most questions are about the end: a live client has all but the last transaction.
+        low, high = 0, self.count
+        if high > 1 and not is_after(self[high - 2]):
+            low = high - 1
+        while low < high:
+            middle = (low + high) // 2
+            if is_after(self[middle]):
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+
+class FileLogReader(ShapeLogReader):
+    """The reading end of one log; opens files as it needs them and keeps them until `close`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._fds: dict[str, int] = {}
+        self._check()
+
+    def _check(self) -> None:
+        try:
+            os.stat(self.folder)
+        except FileNotFoundError:
+            raise ShapeGone(f"shape {self.folder.name} no longer exists") from None
+
+    def _fd(self, name: str) -> int | None:
+        fd = self._fds.get(name)
+        if fd is None:
+            try:
+                fd = self._fds[name] = os.open(self.folder / name, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return None
+        return fd
+
+    def _log_index(self) -> LogIndex | None:
+        fd = self._fd("log.index")
+        index = None if fd is None else LogIndex(fd)
+        return index if index and index.count else None
+
+    def _snapshot(self) -> list[SnapshotRecord]:
+        fd = self._fd("snapshot.index")
+        data = b"" if fd is None else os.pread(fd, os.fstat(fd).st_size, 0)
+        whole = len(data) - len(data) % SNAPSHOT_RECORD.size
+        return [unpack_snapshot_record(data, at) for at in range(0, whole, SNAPSHOT_RECORD.size)]
+
+    def state(self) -> LogState:
+        self._check()
+        chunks = self._snapshot()
+        complete = bool(chunks) and bool(chunks[-1].flags & SNAPSHOT_COMPLETE)
+        size = chunks[-1].stop if chunks else 0
+        index = self._log_index() if complete else None
+        if index is None:
+            return LogState(len(chunks), complete, SNAPSHOT_END, size)
+        last = index[index.count - 1]
+        return LogState(len(chunks), complete, LogOffset(last.tx, last.op), size + last.stop)
+
+    def chunk_after(self, offset: LogOffset) -> Chunk | None:
+        self._check()
+        if offset.tx <= 0 and offset.op != INFINITE:
+            chunks = self._snapshot()
+            n = 0 if offset == BEFORE_ALL else offset.op + 1
+            if n < len(chunks):
+                start = chunks[n - 1].stop if n else 0
+                return Chunk(LogOffset(0, n), "snapshot", start, chunks[n].stop)
+            if not chunks or not chunks[-1].flags & SNAPSHOT_COMPLETE:
+                return None
+        return self._log_chunk_after(offset)
+
+    def _log_chunk_after(self, offset: LogOffset) -> Chunk:
+        index = self._log_index()
+        if index is None:
+            return Chunk(SNAPSHOT_END, "log", 0, 0)
+        i = index.first_after(offset)
+        if i == index.count:
+            last = index[i - 1]
+            return Chunk(LogOffset(last.tx, last.op), "log", last.stop, last.stop)
+        first = index[i]
+        before = index[i - 1] if i else None
+        start = before.stop if before else 0
+        if first.tx == offset.tx and (before is None or (before.tx, before.op) != offset):
+            start = self._skip_ops(start, first.stop, offset.op)
+        end = index[index.end_of_chunk(first.chunk)]
+        return Chunk(LogOffset(end.tx, end.op), "log", start, end.stop)
+
+    def _skip_ops(self, start: int, stop: int, op: int) -> int:
+        """Byte of the first entry with a greater op: an offset in the middle of a record."""
+        fd = self._fd("log.jsonl")
+        for line in _lines(fd or 0, start, stop):
+            # Only the header holds a bare number: the values of columns are strings.
+            found = _OP_POSITION.search(line)
+            if found and int(found[1]) > op:
+                return start
+            start += len(line)
+        return start
+
+    def read(self, chunk: Chunk, start: int, size: int) -> bytes:
+        fd = self._fd("snapshot.jsonl" if chunk.part == "snapshot" else "log.jsonl")
+        at = chunk.start + start
+        wanted = max(0, min(size, chunk.stop - at))
+        data = os.pread(fd, wanted, at) if fd is not None else b""
+        if len(data) != wanted:
+            raise StorageError(f"the log of shape {self.folder.name} is shorter than its index says")
+        return data
+
+    def close(self) -> None:
+        while self._fds:
+            os.close(self._fds.popitem()[1])
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _lines(fd: int, start: int, stop: int, block: int = 1 << 20) -> Iterator[bytes]:
+    rest = b""
+    while start < stop:
+        data = os.pread(fd, min(block, stop - start), start)
+        start += len(data)
+        *lines, rest = (rest + data).split(b"\n")
+        yield from (line + b"\n" for line in lines)
+
+
+def _recover(folder: Path, durable_tx: int) -> tuple[LogOffset, ChunkBuilder]:
+    """Cut a log back to its last whole transaction; where it ends, and at what position.
+
+    Raises `StorageError` if a transaction that was on disk is not there any more.
+    """
+    try:
+        index_fd = os.open(folder / "log.index", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        _cut(folder / "log.jsonl", 0)
+        return LogOffset(0, 0), ChunkBuilder()
+    try:
+        index = LogIndex(index_fd)
+        whole = _whole_records(folder, index, durable_tx)
+        os.ftruncate(index_fd, whole * LOG_RECORD.size)
+        if not whole:
+            _cut(folder / "log.jsonl", 0)
+            return LogOffset(0, 0), ChunkBuilder()
+        last = index[whole - 1]
+        _cut(folder / "log.jsonl", last.stop)
+        index.count = whole
+        before = index._bisect(lambda record: record.chunk >= last.chunk)
+        start = index[before - 1].stop if before else 0
+        return LogOffset(last.tx, last.op), ChunkBuilder(last.stop, last.chunk, last.stop - start)
+    finally:
+        os.close(index_fd)
+
+
+def _whole_records(folder: Path, index: LogIndex, durable_tx: int) -> int:
+    """How many records name bytes that are really there, transactions whole."""
+    first = index.first_beyond(durable_tx)
+    try:
+        data_fd = os.open(folder / "log.jsonl", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        data_fd = -1
+    try:
+        size = os.fstat(data_fd).st_size if data_fd >= 0 else 0
+        if first and index[first - 1].stop > size:
+            raise StorageError(f"the log of shape {folder.name} has lost bytes that were on disk")
+        whole = start = first
+        stop = index[first - 1].stop if first else 0
+        for i in range(start, index.count):
+            record = index[i]
+            if record.stop > size or crc32(os.pread(data_fd, record.stop - stop, stop)) != record.crc:
+                break
+            stop = record.stop
+            if not record.continues:
+                whole = i + 1
+        return whole
+    finally:
+        if data_fd >= 0:
+            os.close(data_fd)
+
+
+def _cut(path: Path, size: int) -> None:
+    with suppress(FileNotFoundError):
+        if os.stat(path).st_size > size:
+            os.truncate(path, size)

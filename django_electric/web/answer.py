@@ -1,0 +1,269 @@
+"""WebRequest → WebResponse: the answers to /v1/shape and /v1/health, whatever serves them.
+
+`answer_shape` is the journey of one request (PROTOCOL section 1.2): authenticate, admit, validate,
+find the shape, look at its log or wait, answer. What it decides, it decides in `protocol`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from django.db import DatabaseError
+
+from django_electric.errors import ElectricError, ShapeGone, SnapshotFailed
+from django_electric.protocol import body as post_body
+from django_electric.protocol import replies
+from django_electric.protocol.body import BadBody
+from django_electric.protocol.headers import (
+    FRAMEWORK_DEFAULT,
+    LARGEST_JUMP,
+    Moment,
+    answer_headers,
+    cors_headers,
+    known_tags,
+)
+from django_electric.protocol.messages import array, up_to_date
+from django_electric.protocol.params import InvalidRequest, ShapeRequest, nest, parse, parse_delete
+from django_electric.protocol.plan import NoNews, NotModified, OutOfBounds, Send, SnapshotOverdue
+from django_electric.protocol.replies import Reply
+from django_electric.protocol.schema import schema_header
+from django_electric.web.admission import Overloaded, Permit
+from django_electric.web.database import DatabaseUnreachable
+from django_electric.web.exchange import WebRequest, WebResponse
+from django_electric.web.live import WORKER_SECONDS, NotCreated, NotReady, Settled, settle
+from django_electric.web.service import ShapeService
+from django_electric.web.shapes import Found, Mismatch, NotRegistered
+from django_electric.web.streaming import EndedBody, EventBody, LogBody, small_body
+
+logger = logging.getLogger(__name__)
+
+_FIRST_CONTACT_SECONDS: Final = 0.5
+_METHODS: Final = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+
+
+async def answer_health(service: ShapeService, request: WebRequest) -> WebResponse:
+    """``GET /v1/health``: asks the worker's socket, never the database."""
+    if request.method not in ("GET", "HEAD"):
+        return _not_found(request)
+    await service.listener.first_contact(_FIRST_CONTACT_SECONDS)
+    reply = replies.health(service.worker_state())
+    return _finish(request, WebResponse.of(reply), is_shape_route=False)
+
+
+async def answer_shape(service: ShapeService, request: WebRequest) -> WebResponse:
+    """Everything on ``/v1/shape``."""
+    if request.method not in _METHODS:
+        return _not_found(request)
+    if request.method == "OPTIONS":
+        requested = request.headers.get("access-control-request-headers")
+        return _finish(request, WebResponse.of(replies.preflight(requested)), is_shape_route=True)
+    if not service.settings.is_open:
+        return _finish(request, WebResponse.of(replies.CLOSED), is_shape_route=True)
+    if not _is_authentic(service, request):
+        return WebResponse.of(replies.UNAUTHORIZED)
+    answer = _delete if request.method == "DELETE" else _read
+    try:
+        response = await answer(service, request)
+    except ElectricError as error:
+        response = WebResponse.of(_reply_to(error, service))
+    except DatabaseError:
+        logger.exception("the database refused a query of /v1/shape")
+        response = WebResponse.of(replies.UNEXPECTED)
+    return _finish(request, response, is_shape_route=True)
+
+
+def _is_authentic(service: ShapeService, request: WebRequest) -> bool:
+    secret = service.settings.secret
+    if secret is None:
+        return True
+    given = request.parameter("secret")
+    if given is None:
+        given = request.parameter("api_secret")
+    return given is not None and hmac.compare_digest(given.encode(), secret.encode())
+
+
+def _not_found(request: WebRequest) -> WebResponse:
+    return _finish(request, WebResponse.of(replies.NOT_FOUND), is_shape_route=False)
+
+
+def _finish(request: WebRequest, response: WebResponse, *, is_shape_route: bool) -> WebResponse:
+    """Add what every answer has; a HEAD has no body."""
+    headers = dict(response.headers)
+    headers.update(cors_headers(request.headers.get("origin"), is_shape_route=is_shape_route))
+    if request.method in ("POST", "DELETE") and headers.get("cache-control") != FRAMEWORK_DEFAULT:
+        headers["cache-control"] = "no-cache"
+    if request.method == "HEAD":
+        response.close()
+        return WebResponse(response.status, headers)
+    return replace(response, headers=headers)
+
+
+# --- GET, HEAD, POST ------------------------------------------------------------------------------
+
+
+async def _read(service: ShapeService, request: WebRequest) -> WebResponse:
+    permit = service.admission.admit(service.kind_of(request.parameter("handle")))
+    try:
+        response = await _read_admitted(service, request, permit)
+    except BaseException:
+        permit.release()
+        raise
+    if response.stream is None:
+        permit.release()
+    return response
+
+
+async def _read_admitted(service: ShapeService, request: WebRequest, permit: Permit) -> WebResponse:
+    query = nest(request.query)
+    if request.method == "POST":
+        query = post_body.merge(
+            query, post_body.decode(await request.read_body(post_body.LARGEST + 1))
+        )
+    shape_request = parse(query)
+    found = await _find(service, shape_request)
+    if shape_request.has_position and shape_request.handle != found.handle:
+        return WebResponse.of(replies.refetch(found.handle))
+    tags = known_tags(request.headers.get("if-none-match"))
+    settled = await settle(service, found, shape_request, tags)
+    permit.becomes_existing()
+    return _respond(service, request, shape_request, found, settled, permit.release)
+
+
+async def _find(service: ShapeService, request: ShapeRequest) -> Found:
+    """The live shape for *request*; registered if there is none and the worker is there to fill it."""
+    found = service.shapes.remembered(request)
+    if found is not None:
+        if service.has_log(found.handle):
+            return found
+        service.shapes.forget(found.handle)
+    listener = service.listener
+    looked_up = await service.shapes.find(request.shape, may_register=listener.is_active)
+    if isinstance(looked_up, NotRegistered):
+        if not await listener.until_active(WORKER_SECONDS):
+            raise NotReady
+        looked_up = await service.shapes.find(request.shape, may_register=True)
+    if isinstance(looked_up, NotRegistered):
+        raise NotCreated
+    if looked_up.rotated is not None:
+        listener.send("deleted", looked_up.rotated)
+    if not looked_up.is_filled:
+        listener.send("registered", looked_up.handle)
+    return looked_up
+
+
+def _respond(
+    service: ShapeService,
+    request: WebRequest,
+    shape_request: ShapeRequest,
+    found: Found,
+    settled: Settled,
+    release: Callable[[], None],
+) -> WebResponse:
+    answer, look = settled.answer, settled.look
+    if isinstance(answer, OutOfBounds):
+        if not shape_request.is_sse or shape_request.offset is None:
+            return WebResponse.of(replies.OUT_OF_BOUNDS)
+        # A stream just ends: its client asks again until the log has caught up.
+        answer = Send(shape_request.offset, is_up_to_date=False)
+        headers = answer_headers(
+            shape_request, found.handle, answer, _moment(service, request), None
+        )
+        return WebResponse(200, headers, stream=EndedBody(release))
+    if isinstance(answer, SnapshotOverdue):
+        return WebResponse.of(replies.SNAPSHOT_OVERDUE)
+    schema = (
+        None if shape_request.is_live else schema_header(found.relation, found.definition.columns)
+    )
+    headers = answer_headers(shape_request, found.handle, answer, _moment(service, request), schema)
+    if isinstance(answer, NotModified):
+        if look is not None:
+            look.reader.close()
+        return WebResponse(304, headers)
+    if shape_request.is_sse and isinstance(answer, Send):
+        first = look if look is not None and look.view.chunk_size else None
+        return WebResponse(
+            200, headers, stream=EventBody(service, found.handle, answer.end, first, release)
+        )
+    control = _control(shape_request, answer, settled.lsn)
+    if look is None or isinstance(answer, NoNews):
+        if look is not None:
+            look.reader.close()
+        return WebResponse(200, headers, array(b"", control))
+    body = small_body(look, control)
+    if body is not None:
+        return WebResponse(200, headers, body)
+    return WebResponse(200, headers, stream=LogBody(look, control, release))
+
+
+def _control(request: ShapeRequest, answer: Send | NoNews, lsn: int) -> bytes | None:
+    """The closing ``up-to-date``, with the LSN that section 5 asks for."""
+    if isinstance(answer, Send) and not answer.is_up_to_date:
+        return None
+    end = max(0, answer.end.tx)
+    if isinstance(answer, Send) and request.is_live:
+        return up_to_date(end)
+    return up_to_date(max(lsn, end))
+
+
+def _moment(service: ShapeService, request: WebRequest) -> Moment:
+    settings = service.settings
+    return Moment(
+        method=request.method,
+        max_age=settings.cache_max_age,
+        stale_age=settings.cache_stale_age,
+        long_poll_seconds=settings.long_poll_timeout // 1000,
+        now=time.time(),
+        jump=random.randint(1, LARGEST_JUMP),  # noqa: S311  # spreads clients, guards nothing
+        tick=time.monotonic_ns(),
+    )
+
+
+# --- DELETE ---------------------------------------------------------------------------------------
+
+
+async def _delete(service: ShapeService, request: WebRequest) -> WebResponse:
+    """Section 1.6."""
+    if not await service.listener.until_active(WORKER_SECONDS):
+        raise NotReady
+    if not service.settings.enable_integration_testing:
+        return WebResponse.of(replies.DELETE_DISABLED)
+    wanted = parse_delete(nest(request.query))
+    deleted = await service.shapes.delete(wanted.shape, wanted.handle)
+    if deleted is None:
+        return WebResponse.of(replies.NO_SHAPE)
+    if isinstance(deleted, Mismatch):
+        return WebResponse.of(replies.HANDLE_MISMATCH)
+    service.listener.send("deleted", deleted)
+    return WebResponse.of(replies.DELETED)
+
+
+# --- Errors ---------------------------------------------------------------------------------------
+
+
+def _reply_to(error: ElectricError, service: ShapeService) -> Reply:
+    """What the client hears of *error*."""
+    match error:
+        case InvalidRequest():
+            return replies.invalid_request(error.errors)
+        case BadBody():
+            return replies.bad_body(error.status, error.message, error.details)
+        case Overloaded():
+            return replies.overloaded(error.kind, error.limit, random.randint(6, 10))  # noqa: S311
+        case SnapshotFailed():
+            return replies.snapshot_failed(error.status, error.message)
+        case ShapeGone():
+            return replies.refetch(None)
+        case NotReady():
+            return replies.NOT_READY_STANDBY if service.is_standby else replies.NOT_READY
+        case NotCreated():
+            return replies.NOT_CREATED
+        case DatabaseUnreachable():
+            return replies.DATABASE_UNREACHABLE
+    logger.error("unexpected error while answering /v1/shape", exc_info=error)
+    return replies.UNEXPECTED

@@ -1,0 +1,169 @@
+"""Looks at a shape's log, and waits until it can answer: for first rows, for news, for the bounds.
+
+Nothing is held while waiting: no database connection, no file, only the request itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+
+from django_electric.errors import ElectricError, ShapeGone, SnapshotFailed
+from django_electric.protocol.params import ShapeRequest
+from django_electric.protocol.plan import Answer, Awaiting, LogView, Send, Wait, after_waiting, plan
+from django_electric.shapes.offset import BEFORE_ALL, SNAPSHOT_END, LogOffset
+from django_electric.storage import Chunk, ShapeLogReader, ShapeStorage
+from django_electric.web.listener import Listener, Subscription
+from django_electric.web.service import ShapeService
+from django_electric.web.shapes import Found
+
+FIRST_ROWS_SECONDS: Final = 45.0
+NEXT_ROWS_SECONDS: Final = 60.0
+WORKER_SECONDS: Final = 5.0
+"""How long a shape that the worker has to fill waits for the worker."""
+
+
+class NotReady(ElectricError):
+    """The worker is not there."""
+
+
+class NotCreated(ElectricError):
+    """Failed to create shape, please retry"""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at a log. The reader is open: whoever gets a look closes it."""
+
+    view: LogView
+    chunk: Chunk | None
+    reader: ShapeLogReader
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The answer, the look it rests on, and what the worker had published before that look."""
+
+    answer: Answer
+    look: Look | None
+    lsn: int
+
+
+def look_at(storage: ShapeStorage, handle: str, offset: LogOffset | None) -> Look | None:
+    """What the log holds after *offset*, None being its end; None if there is no log."""
+    try:
+        reader = storage.reader(handle)
+    except ShapeGone:
+        return None
+    try:
+        # The state first: what is up to date with an older state only leads to one request more.
+        state = reader.state()
+        chunk = None if offset is None else reader.chunk_after(offset)
+    except ShapeGone:
+        reader.close()
+        return None
+    except BaseException:
+        reader.close()
+        raise
+    end, size = (chunk.end, chunk.size) if chunk is not None else (None, 0)
+    return Look(LogView(state.snapshot_chunks, state.last_offset, end, size), chunk, reader)
+
+
+class Patience:
+    """How long one request may wait for each thing; counted from when it began to wait for it."""
+
+    def __init__(self, long_poll_ms: int, listener: Listener, clock: Callable[[], float]) -> None:
+        long_poll = long_poll_ms / 1000
+        self._limits = {
+            Awaiting.FIRST_ROWS: FIRST_ROWS_SECONDS,
+            Awaiting.NEXT_ROWS: NEXT_ROWS_SECONDS,
+            Awaiting.BOUNDS: long_poll / 2,
+            Awaiting.NEWS: long_poll,
+        }
+        self._listener = listener
+        self._clock = clock
+        self._since: dict[Awaiting, float] = {}
+
+    def left(self, reason: Awaiting) -> float:
+        """Seconds left. Raises `NotReady` if only the worker could help and it is not there."""
+        now = self._clock()
+        waited = now - self._since.setdefault(reason, now)
+        if reason is Awaiting.FIRST_ROWS and not self._listener.is_active:
+            if waited >= WORKER_SECONDS:
+                raise NotReady
+            return WORKER_SECONDS - waited
+        return self._limits[reason] - waited
+
+
+async def settle(
+    service: ShapeService, found: Found, request: ShapeRequest, known_tags: Collection[str] = ()
+) -> Settled:
+    """Look, and wait, until *request* can be answered.
+
+    Raises `SnapshotFailed`, `NotReady`, `NotCreated`, or `ShapeGone` if the shape goes meanwhile.
+    """
+    listener = service.listener
+    patience = Patience(service.settings.long_poll_timeout, listener, time.monotonic)
+    was_seen = False
+    with listener.subscribe(found.handle) as news:
+        while True:
+            # In this order: subscribe, look, wait. Whatever comes after the look wakes the wait.
+            news.clear()
+            lsn = listener.last_lsn or 0
+            look = look_at(service.storage, found.handle, request.offset)
+            was_seen = _check_seen(look, was_seen, found.handle)
+            decision = _decide(look, found.handle, request, known_tags)
+            if not isinstance(decision, Wait):
+                return Settled(decision, look, lsn)
+            if look is not None:
+                look.reader.close()
+            left = patience.left(decision.reason)
+            if left <= 0:
+                return Settled(after_waiting(decision), None, lsn)
+            await _wait(
+                service, news, min(left, listener.poll_seconds), request, has_log=look is not None
+            )
+
+
+def _check_seen(look: Look | None, was_seen: bool, handle: str) -> bool:
+    if look is None and was_seen:
+        raise ShapeGone(f"shape {handle} went while a request waited for it")
+    return look is not None
+
+
+def _decide(
+    look: Look | None, handle: str, request: ShapeRequest, known_tags: Collection[str]
+) -> Answer | Wait:
+    if look is None:
+        return Wait(Awaiting.FIRST_ROWS, SNAPSHOT_END)
+    decision = plan(request, look.view, handle, known_tags)
+    if request.is_sse and isinstance(decision, Wait) and decision.reason is Awaiting.NEWS:
+        # A stream begins at once and waits with its headers sent.
+        look.reader.close()
+        return Send(decision.end, is_up_to_date=True)
+    return decision
+
+
+async def _wait(
+    service: ShapeService,
+    news: Subscription,
+    seconds: float,
+    request: ShapeRequest,
+    *,
+    has_log: bool,
+) -> None:
+    if not has_log:
+        service.listener.send("registered", news.handle)
+    await news.wait(seconds)
+    if news.failure is not None:
+        raise SnapshotFailed(news.failure.message, status=news.failure.status)
+    if (
+        not has_log
+        and not service.has_log(news.handle)
+        and not await service.shapes.exists(news.handle)
+    ):
+        if request.offset is not None and request.offset != BEFORE_ALL:
+            raise ShapeGone(f"shape {news.handle} was deleted")
+        raise NotCreated

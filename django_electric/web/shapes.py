@@ -1,0 +1,200 @@
+"""Finds the shape that a request means, and registers it when there is none.
+
+The catalogue of Postgres and the `Shape` table are asked for every request that begins; a request that
+continues is answered from the memory of this process. What is remembered is valid as long as the
+shape's log exists, so nothing here has to be told of a rotation. If the database cannot be reached,
+what is remembered serves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+
+from django.db import connections
+
+from django_electric.catalogue import find_relation
+from django_electric.conf import ElectricSettings
+from django_electric.models import Shape
+from django_electric.postgres.relation import Relation
+from django_electric.protocol.params import ShapeParams, ShapeRequest
+from django_electric.protocol.resolve import is_outdated, resolve
+from django_electric.shapes.definition import ShapeDefinition
+from django_electric.web.database import DatabaseThreads, DatabaseUnreachable
+
+REMEMBERED: Final = 4_096
+FRESH_SECONDS: Final = 0.2
+"""How long a request that continues a log may go without the catalogue: `electric-schema` is current
+to this much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The live shape for some parameters."""
+
+    handle: str
+    definition: ShapeDefinition
+    relation: Relation
+    is_filled: bool = True
+    """Whether the worker has taken it up."""
+    rotated: str | None = None
+    """Handle of the shape that this look-up found outdated and deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotRegistered:
+    """The parameters are good, but there is no such shape."""
+
+    rotated: str | None = None
+
+
+class _Memory:
+    """What was found lately, by parameters and by handle."""
+
+    def __init__(self, limit: int, clock: Callable[[], float]) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._found: OrderedDict[ShapeParams, tuple[Found, float]] = OrderedDict()
+        self._params: dict[str, set[ShapeParams]] = {}
+        self._lock = Lock()
+
+    def get(self, shape: ShapeParams, max_age: float | None = None) -> Found | None:
+        """What was found for *shape*, if not longer ago than *max_age*."""
+        found, at = self._found.get(shape, (None, 0.0))
+        is_too_old = max_age is not None and self._clock() - at > max_age
+        return None if is_too_old else found
+
+    def put(self, shape: ShapeParams, found: Found) -> None:
+        with self._lock:
+            self._drop(shape)
+            self._found[shape] = (found, self._clock())
+            self._params.setdefault(found.handle, set()).add(shape)
+            while len(self._found) > self._limit:
+                self._drop(next(iter(self._found)))
+
+    def forget(self, handle: str) -> None:
+        with self._lock:
+            for shape in list(self._params.get(handle, ())):
+                self._drop(shape)
+
+    def knows(self, handle: str) -> bool:
+        return handle in self._params
+
+    def _drop(self, shape: ShapeParams) -> None:
+        found, _ = self._found.pop(shape, (None, 0.0))
+        if found is not None:
+            same = self._params[found.handle]
+            same.discard(shape)
+            if not same:
+                del self._params[found.handle]
+
+
+class Shapes:
+    """The look-up of one process."""
+
+    def __init__(
+        self,
+        settings: ElectricSettings,
+        threads: DatabaseThreads,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._alias = settings.alias
+        self._stream_id = settings.replication_stream_id
+        self._threads = threads
+        self._memory = _Memory(REMEMBERED, clock)
+
+    def knows(self, handle: str) -> bool:
+        """Whether *handle* was found lately."""
+        return self._memory.knows(handle)
+
+    def forget(self, handle: str) -> None:
+        """The shape was rotated or deleted."""
+        self._memory.forget(handle)
+
+    def remembered(self, request: ShapeRequest) -> Found | None:
+        """The shape that *request* continues, without the database."""
+        if not request.has_position:
+            return None
+        found = self._memory.get(request.shape, None if request.is_live else FRESH_SECONDS)
+        return found if found is not None and found.handle == request.handle else None
+
+    async def find(self, shape: ShapeParams, *, may_register: bool) -> Found | NotRegistered:
+        """The live shape. Raises InvalidRequest, or `DatabaseUnreachable` if nothing is remembered."""
+        try:
+            found = await self._threads.run(self._find, shape, may_register=may_register)
+        except DatabaseUnreachable:
+            remembered = self._memory.get(shape)
+            if remembered is None:
+                raise
+            return remembered
+        if found.rotated is not None:
+            self.forget(found.rotated)
+        if isinstance(found, Found):
+            self._memory.put(shape, found)
+        return found
+
+    async def exists(self, handle: str) -> bool:
+        """Whether the `Shape` table has a row for *handle*."""
+        return await self._threads.run(self._exists, handle)
+
+    async def delete(self, shape: ShapeParams | None, handle: str | None) -> str | Mismatch | None:
+        """Delete by definition, by handle or both: the handle that was deleted, None if there is none."""
+        deleted = await self._threads.run(self._delete, shape, handle)
+        if isinstance(deleted, str):
+            self.forget(deleted)
+        return deleted
+
+    # --- In a database thread ---------------------------------------------------------------------
+
+    def _find(self, shape: ShapeParams, *, may_register: bool) -> Found | NotRegistered:
+        relation, definition = self._resolve(shape)
+        row = self._row(definition)
+        rotated = None
+        if row is not None and is_outdated(row.to_definition(), definition):
+            Shape.objects.using(self._alias).filter(pk=row.pk).delete()
+            rotated = row.handle
+            row = None
+        if row is None:
+            if not may_register:
+                return NotRegistered(rotated)
+            row = Shape.objects.using(self._alias).register(definition, self._stream_id)
+        is_filled = row.status != Shape.Status.REGISTERED
+        return Found(row.handle, definition, relation, is_filled, rotated)
+
+    def _resolve(self, shape: ShapeParams) -> tuple[Relation, ShapeDefinition]:
+        with connections[self._alias].cursor() as cursor:
+            relation = find_relation(cursor, shape.table.schema, shape.table.name)
+        definition = resolve(shape, relation)
+        assert relation is not None, "resolve refuses a table that does not exist"
+        return relation, definition
+
+    def _row(self, definition: ShapeDefinition) -> Shape | None:
+        rows = Shape.objects.using(self._alias)
+        return rows.filter(stream_id=self._stream_id, identity=definition.identity).first()
+
+    def _exists(self, handle: str) -> bool:
+        return Shape.objects.using(self._alias).filter(handle=handle).exists()
+
+    def _delete(self, shape: ShapeParams | None, handle: str | None) -> str | Mismatch | None:
+        rows = Shape.objects.using(self._alias).filter(stream_id=self._stream_id)
+        if shape is not None:
+            _, definition = self._resolve(shape)
+            rows = rows.filter(identity=definition.identity)
+        else:
+            rows = rows.filter(handle=handle)
+        row = rows.first()
+        if row is None:
+            return None
+        if handle is not None and row.handle != handle:
+            return Mismatch()
+        row.delete()
+        return row.handle
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The definition's live handle is another than the one given."""

@@ -1,0 +1,172 @@
+"""A range of a log → the body of a response: whole, in pieces, or as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Final
+
+from django_electric.protocol.messages import (
+    KEEP_ALIVE,
+    OPEN,
+    array,
+    event,
+    events,
+    tail,
+    up_to_date,
+)
+from django_electric.shapes.offset import LogOffset
+from django_electric.storage import Chunk, ShapeLogReader
+from django_electric.web.live import Look, look_at
+from django_electric.web.service import ShapeService
+
+SMALL: Final = 1_000_000
+"""Bytes up to which a body is read at once, in the event loop: the page cache has it."""
+PIECE: Final = 1 << 18
+STREAM_SECONDS: Final = 60.0
+KEEP_ALIVE_SECONDS: Final = 21.0
+
+
+def small_body(look: Look, control: bytes | None) -> bytes | None:
+    """The whole body if it is small; the reader is closed then."""
+    chunk = look.chunk
+    if chunk is not None and chunk.size > SMALL:
+        return None
+    try:
+        return array(look.reader.read(chunk, 0, chunk.size) if chunk is not None else b"", control)
+    finally:
+        look.reader.close()
+
+
+class LogBody:
+    """A large chunk as a JSON array, read piece by piece in a thread."""
+
+    def __init__(self, look: Look, control: bytes | None, on_close: Callable[[], None]) -> None:
+        self._look = look
+        self._control = control
+        self._on_close = on_close
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        try:
+            chunk = self._look.chunk
+            assert chunk is not None, "a body without a chunk is small"
+            yield OPEN
+            # The first byte is the comma before the first entry.
+            for at in range(1, chunk.size, PIECE):
+                yield await asyncio.to_thread(self._look.reader.read, chunk, at, PIECE)
+            yield tail(self._control, follows_entries=chunk.size > 0)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Harmless when called twice."""
+        self._look.reader.close()
+        self._on_close()
+
+
+class EventBody:
+    """A log as server-sent events (PROTOCOL section 7.2).
+
+    What exists when the request arrives is sent and ends the stream; otherwise the stream stays open
+    for a minute and sends what comes.
+    """
+
+    def __init__(
+        self,
+        service: ShapeService,
+        handle: str,
+        position: LogOffset,
+        first: Look | None,
+        on_close: Callable[[], None],
+    ) -> None:
+        self._service = service
+        self._handle = handle
+        self._position = position
+        self._first = first
+        self._on_close = on_close
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._frames()
+
+    async def _frames(self) -> AsyncIterator[bytes]:
+        try:
+            if self._first is not None:
+                for frame in self._take(self._first):
+                    yield frame
+                return
+            # Sends the headers: nothing else is sent until something happens.
+            yield b""
+            async for frame in self._follow():
+                yield frame
+        finally:
+            self.close()
+
+    async def _follow(self) -> AsyncIterator[bytes]:
+        listener = self._service.listener
+        end = time.monotonic() + STREAM_SECONDS
+        quiet_until = time.monotonic() + KEEP_ALIVE_SECONDS
+        with listener.subscribe(self._handle) as news:
+            while (now := time.monotonic()) < end:
+                news.clear()
+                look = look_at(self._service.storage, self._handle, self._position)
+                if look is None:
+                    return
+                has_news = look.view.chunk_size > 0
+                for frame in self._take(look):
+                    yield frame
+                if has_news:
+                    quiet_until = time.monotonic() + KEEP_ALIVE_SECONDS
+                    continue
+                if now >= quiet_until:
+                    quiet_until = now + KEEP_ALIVE_SECONDS
+                    yield KEEP_ALIVE
+                await news.wait(min(end - now, quiet_until - now, listener.poll_seconds))
+
+    def _take(self, look: Look) -> Iterator[bytes]:
+        """The frames of one chunk; afterwards the stream stands at its end."""
+        try:
+            chunk = look.chunk
+            if chunk is None or not chunk.size:
+                return
+            for entries in _whole_entries(look.reader, chunk):
+                yield b"".join(events(entries))
+            self._position = chunk.end
+            if chunk.end >= look.view.last_offset:
+                yield event(up_to_date(max(0, chunk.end.tx)))
+        finally:
+            look.reader.close()
+
+    def close(self) -> None:
+        """Harmless when called twice."""
+        if self._first is not None:
+            self._first.reader.close()
+        self._on_close()
+
+
+class EndedBody:
+    """An event stream that ends at once."""
+
+    def __init__(self, on_close: Callable[[], None]) -> None:
+        self._on_close = on_close
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.close()
+        yield b""
+
+    def close(self) -> None:
+        """Harmless when called twice."""
+        self._on_close()
+
+
+def _whole_entries(reader: ShapeLogReader, chunk: Chunk) -> Iterator[bytes]:
+    rest = b""
+    for at in range(0, chunk.size, PIECE):
+        data = rest + reader.read(chunk, at, PIECE)
+        end = data.rfind(b"\n") + 1
+        rest = data[end:]
+        if end:
+            yield data[:end]

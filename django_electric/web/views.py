@@ -1,0 +1,68 @@
+"""Django's face of the answering core: async views for /v1/shape and /v1/health."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.request import UnreadablePostError
+from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+
+from django_electric.conf import electric_settings
+from django_electric.protocol.body import BadBody
+from django_electric.web.answer import answer_health, answer_shape
+from django_electric.web.exchange import WebRequest, WebResponse
+from django_electric.web.service import shape_service
+
+
+# The work on the database is done elsewhere: ATOMIC_REQUESTS, which async views cannot have, need not
+# apply.
+@transaction.non_atomic_requests
+@csrf_exempt
+async def shape(request: HttpRequest) -> HttpResponseBase:
+    """``/v1/shape``."""
+    service = shape_service(electric_settings())
+    return to_django(request, await answer_shape(service, from_django(request)))
+
+
+@transaction.non_atomic_requests
+@csrf_exempt
+async def health(request: HttpRequest) -> HttpResponseBase:
+    """``/v1/health``."""
+    service = shape_service(electric_settings())
+    return to_django(request, await answer_health(service, from_django(request)))
+
+
+def from_django(request: HttpRequest) -> WebRequest:
+    """What the core needs of *request*."""
+
+    async def read_body(limit: int) -> bytes:
+        try:
+            return request.read(limit)
+        except UnreadablePostError as error:
+            raise BadBody("Failed to read request body") from error
+
+    return WebRequest(
+        method=request.method or "GET",
+        query=tuple(parse_qsl(request.META.get("QUERY_STRING", ""), keep_blank_values=True)),
+        headers=request.headers,
+        read_body=read_body,
+    )
+
+
+def to_django(request: HttpRequest, response: WebResponse) -> HttpResponseBase:
+    """A Django response with exactly the core's headers."""
+    answer: HttpResponseBase
+    if response.stream is not None:
+        answer = StreamingHttpResponse(response.stream, status=response.status)
+    else:
+        answer = HttpResponse(response.body, status=response.status)
+    del answer.headers["Content-Type"]
+    for name, value in response.headers.items():
+        # WSGI forbids an application to speak of the connection.
+        if name != "connection" or not isinstance(request, WSGIRequest):
+            answer.headers[name] = value
+    return answer

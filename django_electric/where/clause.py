@@ -1,0 +1,78 @@
+"""Where: a where clause that has been parsed, checked and brought into normal form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django_electric.where.errors import WhereError
+from django_electric.where.evaluate import Evaluator, compile_node
+from django_electric.where.lookups import Lookup, lookups_of
+from django_electric.where.nodes import Node, column_names
+from django_electric.where.parser import parse
+from django_electric.where.sql import sql_of
+from django_electric.where.typecheck import parameter_values, typecheck
+
+MAX_BYTES = 65_536
+"""A longer clause is refused, unless it is its own canonical text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A condition on the rows of one table."""
+
+    tree: Node
+    sql: str
+    """Canonical: equal for equal trees, parsed back to the same, and good for Postgres."""
+    columns: frozenset[str]
+    """The columns that it refers to."""
+
+    def compile(self, positions: Mapping[str, int]) -> Evaluator:
+        """A function from a row, a tuple of texts, to True, False or None.
+
+        *positions* says where in the row each column stands. The function raises EvaluationError
+        where Postgres would fail on the row, or where only the database's locale could tell.
+        """
+        return compile_node(self.tree, positions)
+
+    def lookups(self) -> tuple[Lookup, ...] | None:
+        """By what an index finds the rows that can match; None if every row must be evaluated."""
+        return lookups_of(self.tree)
+
+    def residual_evaluator(self, lookup: Lookup, positions: Mapping[str, int]) -> Evaluator | None:
+        """What is to be evaluated on rows that *lookup* hits; None if each of them matches."""
+        return None if lookup.residual is None else compile_node(lookup.residual, positions)
+
+
+def parse_where(
+    text: str,
+    columns: Mapping[str, str],
+    params: Mapping[str, str] | None = None,
+    *,
+    collation_is_c: bool = True,
+) -> Where:
+    """The condition that *text* writes on a table with *columns* (name to type). Raises WhereError.
+
+    Types are named as in ``pg_type``, domains resolved; those not known here can be tested for
+    NULL, except that a column of composite type must be called ``record`` (its NULL test is of
+    another kind, and refused). *params* are the values of ``$1``…, by their numbers as text.
+    *collation_is_c* says that every text column is ordered by byte; where it is false, ``<`` and
+    its like on text are refused.
+
+    >>> parse_where("A  = ( $1 )", {"a": "int4"}, {"1": "7"}).sql
+    '"a" = 7'
+    """
+    tree = _tree(text, columns, parameter_values(params or {}), collation_is_c=collation_is_c)
+    where = Where(tree, sql_of(tree), column_names(tree))
+    if len(text) * 4 > MAX_BYTES and len(text.encode()) > MAX_BYTES and text != where.sql:
+        raise WhereError(f"clause is bigger than maximum size of {MAX_BYTES} bytes")
+    return where
+
+
+def _tree(
+    text: str, columns: Mapping[str, str], params: Mapping[int, str], *, collation_is_c: bool
+) -> Node:
+    try:
+        return typecheck(parse(text), columns, params, collation_is_c=collation_is_c)
+    except RecursionError:
+        raise WhereError("expression is nested too deeply") from None

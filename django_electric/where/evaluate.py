@@ -1,0 +1,320 @@
+"""A typed tree as a function from row to True, False or None (SQL has three).
+
+The function is Python source, compiled: one expression that reads the row's texts, decodes a column
+when it is first needed, and stops at the first arm that decides an AND or OR. Constants are not in
+the source but arguments of the factory around it, so clauses that differ only in their constants
+share one code object. What the source looks like for ``a = 1 AND b > 5``::
+
+    (False if (t1 := (None if (c0 := r[0]) is None else c0 == k0)) is False
+           or (t2 := (None if (c1 := r[1]) is None else (v1 := int(c1)) > k1)) is False
+     else t1 and t2)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from types import CodeType
+from typing import NamedTuple, cast
+
+from django_electric.postgres import values
+from django_electric.postgres.values import TYPES
+from django_electric.where.errors import EvaluationError
+from django_electric.where.folding import comparable, is_mixed_date
+from django_electric.where.functions import CASTS, COMPARISONS, FAMILIES
+from django_electric.where.like import Matcher
+from django_electric.where.nodes import (
+    And,
+    Cast,
+    Column,
+    Compare,
+    Const,
+    Distinct,
+    In,
+    IsNull,
+    IsTruth,
+    Like,
+    Node,
+    Not,
+    Or,
+    type_of,
+)
+
+Row = Sequence[str | None]
+Evaluator = Callable[[Row], bool | None]
+
+_TEMPLATE = """\
+def make({constants}):
+    def match(r):
+        try:
+            return {expression}
+        except ERRORS as error:
+            raise EvaluationError(str(error)) from error
+    return match
+"""
+
+_DECODERS: Mapping[str, str] = {
+    "bool": '{} in ("t", "true")',
+    "int2": "int({})",
+    "int4": "int({})",
+    "int8": "int({})",
+    "float8": "decode_float8({})",
+    "numeric": "decode_numeric({})",
+    "date": "decode_date({})",
+    "timestamp": "decode_timestamp({})",
+    "timestamptz": "decode_timestamp({})",
+}
+"""How a column's text becomes its value; types that are missing are their own text."""
+
+_NAMESPACE: dict[str, object] = {
+    "EvaluationError": EvaluationError,
+    "ERRORS": (ArithmeticError, ValueError, TypeError),
+    "decode_float8": values.decode_float8,
+    "decode_numeric": values.decode_numeric,
+    "decode_date": values.decode_date,
+    "decode_timestamp": values.decode_timestamp,
+}
+
+_MICROSECONDS_PER_DAY = values.MICROSECONDS_PER_DAY
+
+
+def compile_node(node: Node, positions: Mapping[str, int]) -> Evaluator:
+    """The function for a condition; *positions* says where in a row each column stands."""
+    writer = _Writer(positions)
+    expression = writer.condition(node)
+    names = ", ".join(f"k{number}" for number in range(len(writer.constants)))
+    source = _TEMPLATE.format(constants=names, expression=expression)
+    code = _code(source) if len(source) < 4096 else compile(source, "<where>", "exec")
+    namespace = dict(_NAMESPACE)
+    exec(code, namespace)  # noqa: S102  # our source: user text reaches it only through *constants*
+    make = cast(Callable[..., Evaluator], namespace["make"])
+    return make(*writer.constants)
+
+
+@lru_cache(maxsize=1024)
+def _code(source: str) -> CodeType:
+    return compile(source, "<where>", "exec")
+
+
+def is_never_null(node: Node) -> bool:
+    """Whether the condition is true or false on every row."""
+    match node:
+        case IsNull() | IsTruth() | Distinct():
+            return True
+        case And() | Or():
+            return all(map(is_never_null, node.operands))
+        case Const():
+            return node.text is not None
+        case Compare():
+            return all(map(is_never_null, (node.left, node.right)))
+        case Not():
+            return is_never_null(node.operand)
+        case _:
+            return False
+
+
+def compares_texts(left: Node, right: Node) -> bool:
+    """Whether equality of the two is equality of their texts, so that nothing need be decoded."""
+    if not isinstance(left, Column | Const) or not isinstance(right, Column | Const):
+        return False
+    if FAMILIES[left.type] == "moment":
+        return left.type == right.type
+    return TYPES[left.type].is_canonical and TYPES[right.type].is_canonical
+
+
+class _Side(NamedTuple):
+    """An operand in source: what is None if the operand is NULL, and its value if it is not."""
+
+    nullable: str | None
+    value: str
+
+    @property
+    def is_null(self) -> str:
+        return f"{self.nullable} is None" if self.nullable else "False"
+
+
+class _Writer:
+    """One expression being written.
+
+    ``_known`` holds the variables that are certainly set wherever the next piece of source will
+    run: ``c<n>`` is a column's text, ``v<n>`` its value (set unless the text is None).
+    """
+
+    def __init__(self, positions: Mapping[str, int]) -> None:
+        self._positions = positions
+        self.constants: list[object] = []
+        self._known: frozenset[str] = frozenset()
+        self._temporaries = 0
+
+    def condition(self, node: Node) -> str:
+        """Source that gives True, False or None."""
+        match node:
+            case Compare():
+                return self._compare(node)
+            case And():
+                return self._and(node)
+            case Or():
+                return self._or(node)
+            case In():
+                return self._membership(node)
+            case Like():
+                matcher = Matcher(node.pattern, ignores_case=node.ignores_case)
+                side = self._side(node.operand)
+                return self._strict(side, f"{self._constant(matcher.function)}({side.value})")
+            case IsNull():
+                return self._is_null(node)
+            case IsTruth():
+                words = "is not" if node.is_negated else "is"
+                return f"({self.condition(node.operand)} {words} {node.value})"
+            case Distinct():
+                return self._distinct(node)
+            case Not():
+                return self._not(node)
+            case Const():
+                return str({"t": True, "f": False, None: None}[node.text])
+            case Column() | Cast():
+                side = self._side(node)
+                return self._strict(side, side.value)
+
+    # --- operands -----------------------------------------------------------------------------
+
+    def _side(self, node: Node, *, beside: str = "", as_text: bool = False) -> _Side:
+        """Source for an operand next to one of type *beside*; *as_text* leaves it undecoded."""
+        match node:
+            case Column():
+                side = self._column(node, as_text=as_text)
+            case Const():
+                value = node.text if as_text else comparable(node, beside)
+                return _Side(None, self._constant(value))
+            case Cast():
+                side = self._cast(node)
+            case _:
+                return self._nested(node)
+        if is_mixed_date(node.type, beside):
+            return _Side(side.nullable, f"{side.value} * {_MICROSECONDS_PER_DAY}")
+        return side
+
+    def _column(self, node: Column, *, as_text: bool) -> _Side:
+        position = self._positions[node.name]
+        text, value = f"c{position}", f"v{position}"
+        nullable = text if text in self._known else f"({text} := r[{position}])"
+        self._known |= {text}
+        if as_text or node.type not in _DECODERS:
+            return _Side(nullable, text)
+        if value in self._known:
+            return _Side(nullable, value)
+        self._known |= {value}
+        return _Side(nullable, f"({value} := {_DECODERS[node.type].format(text)})")
+
+    def _cast(self, node: Cast) -> _Side:
+        source = type_of(node.operand)
+        prints = node.type == "text" and source != "bool"
+        if prints and isinstance(node.operand, Column):
+            return self._side(node.operand, as_text=True)
+        side = self._side(node.operand)
+        return _Side(side.nullable, f"{self._constant(CASTS[source, node.type])}({side.value})")
+
+    def _nested(self, node: Node) -> _Side:
+        before = self._known
+        source = self.condition(node)
+        self._known = before
+        if is_never_null(node):
+            return _Side(None, source)
+        temporary = self._temporary()
+        return _Side(f"({temporary} := {source})", temporary)
+
+    def _constant(self, value: object) -> str:
+        self.constants.append(value)
+        return f"k{len(self.constants) - 1}"
+
+    def _temporary(self) -> str:
+        self._temporaries += 1
+        return f"t{self._temporaries}"
+
+    # --- conditions ---------------------------------------------------------------------------
+
+    def _strict(self, side: _Side, source: str) -> str:
+        return f"(None if {side.is_null} else {source})" if side.nullable else f"({source})"
+
+    def _compare(self, node: Compare) -> str:
+        operator = COMPARISONS[node.operator].python
+        left, right, before = self._sides(node)
+        checks = " or ".join(side.is_null for side in (left, right) if side.nullable)
+        if left.nullable and right.nullable:
+            # The second column is not read if the first is NULL.
+            self._known = before
+        source = f"{left.value} {operator} {right.value}"
+        return f"(None if {checks} else {source})" if checks else f"({source})"
+
+    def _sides(self, node: Compare | Distinct) -> tuple[_Side, _Side, frozenset[str]]:
+        """Both operands, and what is known whether or not the first was NULL."""
+        is_equality = not isinstance(node, Compare) or not COMPARISONS[node.operator].orders
+        as_text = is_equality and compares_texts(node.left, node.right)
+        types = type_of(node.left), type_of(node.right)
+        known = self._known
+        left = self._side(node.left, beside=types[1], as_text=as_text)
+        before = known | {name for name in self._known - known if name.startswith("c")}
+        right = self._side(node.right, beside=types[0], as_text=as_text)
+        return left, right, before
+
+    def _distinct(self, node: Distinct) -> str:
+        left, right, before = self._sides(node)
+        self._known = before if left.nullable else self._known
+        if node.is_negated:
+            either = f"not {right.is_null} and {left.value} == {right.value}"
+            return f"({right.is_null} if {left.is_null} else {either})"
+        either = f"{right.is_null} or {left.value} != {right.value}"
+        return f"(not {right.is_null} if {left.is_null} else {either})"
+
+    def _membership(self, node: In) -> str:
+        first = node.items[0]
+        as_text = compares_texts(node.operand, first)
+        side = self._side(node.operand, beside=first.type, as_text=as_text)
+        other = type_of(node.operand)
+        items = {item.text if as_text else comparable(item, other) for item in node.items}
+        unless_null = " or None" if node.has_null else ""
+        return self._strict(side, f"{side.value} in {self._constant(items)}{unless_null}")
+
+    def _is_null(self, node: IsNull) -> str:
+        words = "is not None" if node.is_negated else "is None"
+        if isinstance(node.operand, Column):
+            return f"({self._side(node.operand, as_text=True).nullable} {words})"
+        return f"({self._nullable_value(node.operand)} {words})"
+
+    def _nullable_value(self, node: Node) -> str:
+        """Source of any node, its value or None."""
+        if not isinstance(node, Cast):
+            return self.condition(node)
+        side = self._side(node)
+        return self._strict(side, side.value)
+
+    def _not(self, node: Not) -> str:
+        side = self._side(node.operand) if isinstance(node.operand, Column) else self._nested(node.operand)
+        return self._strict(side, f"not {side.value}")
+
+    # --- AND and OR ---------------------------------------------------------------------------
+
+    def _arms(self, node: And | Or, decisive: str) -> tuple[str, list[str]]:
+        """The test that some arm decides, arms in order, and where each arm that may be NULL is kept."""
+        tests, kept = [], []
+        after_first = self._known
+        for number, arm in enumerate(node.operands):
+            source = self.condition(arm)
+            if number == 0:
+                after_first = self._known
+            if is_never_null(arm):
+                tests.append(source if decisive == "True" else f"not {source}")
+                continue
+            kept.append(self._temporary())
+            tests.append(f"({kept[-1]} := {source}) is {decisive}")
+        self._known = after_first
+        return " or ".join(tests), kept
+
+    def _and(self, node: And) -> str:
+        tests, kept = self._arms(node, "False")
+        return f"(False if {tests} else {' and '.join(kept) or 'True'})"
+
+    def _or(self, node: Or) -> str:
+        tests, kept = self._arms(node, "True")
+        unknown = " or ".join(f"{name} is None" for name in kept)
+        return f"(True if {tests} else {f'None if {unknown} else False' if kept else 'False'})"

@@ -1,0 +1,268 @@
+"""The text of a where clause as a tree; the only module that knows pglast.
+
+The clause is parsed as ``SELECT 1 WHERE <clause>``. Its errors name the place: syntax errors by the
+offset in that whole text, all others by the offset in the clause (WHERE.md section 2).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import NoReturn, cast
+
+from pglast.parser import ParseError, parse_sql_json
+
+from django_electric.where.errors import WhereError
+from django_electric.where.functions import COMPARISONS
+from django_electric.where.nodes import (
+    Comparison,
+    Conversion,
+    Distinction,
+    Junction,
+    Likeness,
+    Literal,
+    Membership,
+    Number,
+    Parameter,
+    Range,
+    Reference,
+    Syntax,
+    Test,
+    Truth,
+)
+
+_PREFIX = "SELECT 1 WHERE "
+_MAX_DEPTH = 50
+"""Deeper nesting is refused: Python's own compiler gives up at 200 parentheses."""
+
+Json = Mapping[str, object]
+"""A node of libpg_query: members that hold their default are absent."""
+
+
+def parse(text: str) -> Syntax:
+    """The condition that *text* writes. Raises WhereError."""
+    try:
+        tree = cast(Json, json.loads(parse_sql_json(_PREFIX + text)))
+    except ParseError as error:
+        raise _syntax_error(text, error) from None
+    except UnicodeEncodeError:
+        raise WhereError("invalid byte sequence for encoding \"UTF8\"") from None
+    except RecursionError:
+        raise WhereError("expression is nested too deeply") from None
+    if "\0" in text:
+        raise WhereError("invalid byte sequence for encoding \"UTF8\"")
+    return _expression(_condition(text, tree), _MAX_DEPTH)
+
+
+def _syntax_error(text: str, error: ParseError) -> WhereError:
+    message, position = error.args
+    if message == "stack depth limit exceeded":
+        return WhereError("expression is nested too deeply")
+    return WhereError(message, at=len(_PREFIX + text) if position is None else position)
+
+
+def _condition(text: str, tree: Json) -> Json:
+    """The WHERE of the one SELECT that may be there, and nothing beside it."""
+    statements = cast(list[Json], tree["stmts"])
+    if len(statements) > 1:
+        raise WhereError('unescaped ";" causing statement split')
+    if "stmt_len" in statements[0]:
+        raise WhereError('syntax error at or near ";"', at=cast(int, statements[0]["stmt_len"]))
+    select = _member(_member(statements[0], "stmt"), "SelectStmt")
+    if select.keys() - {"targetList", "whereClause", "limitOption", "op"} or select["op"] != "SETOP_NONE":
+        raise WhereError("malformed query ending with SQL clauses")
+    return _member(select, "whereClause")
+
+
+# --- reading libpg_query's JSON ---------------------------------------------------------------
+
+
+def _member(node: Json, name: str) -> Json:
+    return cast(Json, node.get(name, {}))
+
+
+def _members(node: Json, name: str) -> list[Json]:
+    return cast(list[Json], node.get(name, []))
+
+
+def _string(node: Json, name: str) -> str:
+    return cast(str, node.get(name, ""))
+
+
+def _at(node: Json) -> int:
+    return max(cast(int, node.get("location", 0)) - len(_PREFIX), 0)
+
+
+def _names(node: Json, name: str) -> list[str]:
+    return [_string(_member(part, "String"), "sval") for part in _members(node, name)]
+
+
+def _unqualified(names: list[str]) -> str:
+    return ".".join(names[1:] if names[0] == "pg_catalog" and len(names) > 1 else names)
+
+
+def _refuse(reason: str, node: Json) -> NoReturn:
+    raise WhereError(reason, at=_at(node))
+
+
+# --- one function per kind of node --------------------------------------------------------------
+
+
+def _expression(node: Json, depth: int) -> Syntax:
+    if not depth:
+        raise WhereError("expression is nested too deeply")
+    ((kind, body),) = node.items()
+    read = _READERS.get(kind)
+    if read is None:
+        _refuse(f"{kind} is not supported in this context", cast(Json, body))
+    return read(cast(Json, body), depth - 1)
+
+
+def _constant(node: Json, depth: int) -> Syntax:
+    if "sval" in node:
+        return Literal(_string(_member(node, "sval"), "sval"), _at(node))
+    if "ival" in node:
+        return Number(str(_member(node, "ival").get("ival", 0)), _at(node))
+    if "fval" in node:
+        return Number(_string(_member(node, "fval"), "fval"), _at(node))
+    if "boolval" in node:
+        return Truth(bool(_member(node, "boolval")), _at(node))
+    if "isnull" in node:
+        return Literal(None, _at(node))
+    _refuse("BitString values are not supported", node)
+
+
+def _reference(node: Json, depth: int) -> Syntax:
+    if any("A_Star" in field for field in _members(node, "fields")):
+        _refuse("A_Star is not supported in this context", node)
+    return Reference(".".join(_names(node, "fields")), _at(node))
+
+
+def _parameter(node: Json, depth: int) -> Syntax:
+    return Parameter(cast(int, node.get("number", 0)), _at(node))
+
+
+def _conversion(node: Json, depth: int) -> Syntax:
+    wanted = _member(node, "typeName")
+    name = _unqualified(_names(wanted, "names"))
+    if "typmods" in wanted:
+        _refuse(f"unsupported type {name} with a modifier", wanted)
+    if "arrayBounds" in wanted:
+        name += "[]"
+    return Conversion(_expression(_member(node, "arg"), depth), name, _at(wanted))
+
+
+def _junction(node: Json, depth: int) -> Syntax:
+    operands = tuple(_expression(operand, depth) for operand in _members(node, "args"))
+    return Junction(_string(node, "boolop").removesuffix("_EXPR"), operands, _at(node))
+
+
+def _null_test(node: Json, depth: int) -> Syntax:
+    operand = _expression(_member(node, "arg"), depth)
+    return Test(operand, "NULL", node["nulltesttype"] == "IS_NOT_NULL", _at(node))
+
+
+def _truth_test(node: Json, depth: int) -> Syntax:
+    words = _string(node, "booltesttype").split("_")
+    return Test(_expression(_member(node, "arg"), depth), words[-1], "NOT" in words, _at(node))
+
+
+def _operation(node: Json, depth: int) -> Syntax:
+    kind, name = _string(node, "kind"), _unqualified(_names(node, "name"))
+    read = _OPERATIONS.get(kind)
+    if read is None:
+        _refuse(f'expression "{name}" of :{kind} is not currently supported', node)
+    if "lexpr" not in node:
+        _expression(_member(node, "rexpr"), depth)
+        _refuse(f'unknown unary operator "{name}"', node)
+    return read(name, node, depth)
+
+
+def _comparison(name: str, node: Json, depth: int) -> Syntax:
+    if name in _LIKE_OPERATORS:
+        return _likeness(name, node, depth)
+    left = _expression(_member(node, "lexpr"), depth)
+    right = _expression(_member(node, "rexpr"), depth)
+    if name not in COMPARISONS:
+        _refuse(f'unknown binary operator "{name}"', node)
+    return Comparison(name, left, right, _at(node))
+
+
+def _distinction(name: str, node: Json, depth: int) -> Syntax:
+    left, right = _member(node, "lexpr"), _member(node, "rexpr")
+    is_negated = node["kind"] == "AEXPR_NOT_DISTINCT"
+    return Distinction(_expression(left, depth), _expression(right, depth), is_negated, _at(node))
+
+
+def _listed(node: Json, depth: int) -> tuple[Syntax, ...]:
+    items = _members(_member(_member(node, "rexpr"), "List"), "items")
+    return tuple(_expression(item, depth) for item in items)
+
+
+def _membership(name: str, node: Json, depth: int) -> Syntax:
+    operand = _expression(_member(node, "lexpr"), depth)
+    return Membership(operand, _listed(node, depth), name == "<>", _at(node))
+
+
+def _range(name: str, node: Json, depth: int) -> Syntax:
+    operand = _expression(_member(node, "lexpr"), depth)
+    low, high = _listed(node, depth)
+    return Range(operand, low, high, "NOT" in name, "SYMMETRIC" in name, _at(node))
+
+
+_LIKE_OPERATORS = {"~~": (False, False), "!~~": (True, False), "~~*": (False, True), "!~~*": (True, True)}
+
+
+def _likeness(name: str, node: Json, depth: int) -> Syntax:
+    pattern, escape = _member(node, "rexpr"), None
+    call = _member(pattern, "FuncCall")
+    if call and _unqualified(_names(call, "funcname")) == "like_escape" and node["kind"] != "AEXPR_OP":
+        pattern, escape_node = _members(call, "args")
+        escape = _expression(escape_node, depth)
+    operand = _expression(_member(node, "lexpr"), depth)
+    return Likeness(operand, _expression(pattern, depth), escape, *_LIKE_OPERATORS[name], _at(node))
+
+
+_AGGREGATION = {"agg_star", "agg_distinct", "agg_filter", "agg_order", "agg_within_group", "over"}
+
+
+def _call(node: Json, depth: int) -> NoReturn:
+    name, arity = _unqualified(_names(node, "funcname")), len(_members(node, "args"))
+    if node.keys() & _AGGREGATION:
+        _refuse("aggregation is not supported in this context", node)
+    if "func_variadic" in node:
+        _refuse("explicit VARIADIC function calls are not currently supported", node)
+    _refuse(f"unknown or unsupported function {name}/{arity}", node)
+
+
+def _subquery(node: Json, depth: int) -> NoReturn:
+    if node.get("subLinkType") == "ANY_SUBLINK" and "operName" not in node:
+        _refuse("SubLink is not supported in this context", node)
+    _refuse("only `value IN (SELECT ...)` sublinks are supported right now", node)
+
+
+_READERS: Mapping[str, Callable[[Json, int], Syntax]] = {
+    "A_Const": _constant,
+    "A_Expr": _operation,
+    "BoolExpr": _junction,
+    "BooleanTest": _truth_test,
+    "ColumnRef": _reference,
+    "FuncCall": _call,
+    "NullTest": _null_test,
+    "ParamRef": _parameter,
+    "SubLink": _subquery,
+    "TypeCast": _conversion,
+}
+
+_OPERATIONS: Mapping[str, Callable[[str, Json, int], Syntax]] = {
+    "AEXPR_OP": _comparison,
+    "AEXPR_DISTINCT": _distinction,
+    "AEXPR_NOT_DISTINCT": _distinction,
+    "AEXPR_IN": _membership,
+    "AEXPR_LIKE": _likeness,
+    "AEXPR_ILIKE": _likeness,
+    "AEXPR_BETWEEN": _range,
+    "AEXPR_NOT_BETWEEN": _range,
+    "AEXPR_BETWEEN_SYM": _range,
+    "AEXPR_NOT_BETWEEN_SYM": _range,
+}

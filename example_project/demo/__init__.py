@@ -1,0 +1,1 @@
+"""The demo: an issue tracker whose page follows its tables live."""

@@ -1,0 +1,23 @@
+"""Routes of the example project: Electric's own, the demo page, the admin, and Electric's 404 for the rest."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+
+from example_project import views
+
+urlpatterns = [
+    path("", views.root, name="root"),
+    path("", include("django_electric.urls")),
+    path("demo/", include("example_project.demo.urls")),
+    path("admin/", admin.site.urls),
+    # The route below answers every path, so Django cannot tell that a slash is all that is missing.
+    path("demo", RedirectView.as_view(pattern_name="demo:page")),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
+    # A route and not handler404 alone: with DEBUG on, Django answers unknown paths with a page of its own.
+    re_path(r"", views.not_found),
+]
+
+handler404 = views.not_found

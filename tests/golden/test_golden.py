@@ -1,0 +1,88 @@
+"""The golden cases: request and reply pairs that the original passes (PROTOCOL).
+
+Each profile is one server process with an environment of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+import pytest
+
+from .replay import SECRET, Player
+
+CASES = [
+    json.loads(line)
+    for line in (Path(__file__).parent.parent / "data" / "golden.jsonl").read_text().splitlines()
+]
+
+_OPEN = {"ELECTRIC_INSECURE": "true", "ELECTRIC_ENABLE_INTEGRATION_TESTING": "true"}
+PROFILES = {
+    "default": _OPEN,
+    "secure": {"ELECTRIC_SECRET": SECRET},
+    "nodelete": {"ELECTRIC_INSECURE": "true"},
+    "fastpoll": {**_OPEN, "ELECTRIC_LONG_POLL_TIMEOUT": "2000"},
+    "tinychunk": {**_OPEN, "ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD": "10"},
+    "admission2": {**_OPEN, "ELECTRIC_MAX_CONCURRENT_REQUESTS": '{"initial":2,"existing":2}'},
+    "manual": {**_OPEN, "ELECTRIC_MANUAL_TABLE_PUBLISHING": "true"},
+}
+
+_SUBSET = "subset snapshots are not built yet"
+_SUBQUERY = "subqueries are not built yet"
+NOT_YET: dict[str, str] = {
+    **dict.fromkeys(("U01", "U02", "U03", "U05", "U06", "U09", "U11", "U13", "U16"), _SUBSET),
+    **dict.fromkeys(("U12a", "U12c", "U12d", "U12e", "U12f", "U12g", "U12i"), _SUBSET),
+    **dict.fromkeys(("V47", "Q02", "Q03", "Q04", "Q06", "Q08", "Q09"), _SUBQUERY),
+}
+"""Cases that fail because their feature is not there; each of them must fail."""
+
+
+class Server(Protocol):
+    """What the fixture ``electric_server`` returns."""
+
+    url: str
+    database_url: str
+
+
+def _parameters() -> list[Any]:
+    return [
+        pytest.param(
+            case,
+            id=case["id"],
+            marks=[
+                pytest.mark.xdist_group(f"golden-{case['profile']}"),
+                *([pytest.mark.slow] if case.get("slow") else []),
+                *([pytest.mark.xfail(reason=NOT_YET[case["id"]], strict=True)] if case["id"] in NOT_YET else []),
+            ],
+        )
+        for case in CASES
+    ]
+
+
+@cache
+def _server_version(database_url: str) -> int:
+    with psycopg.connect(database_url) as connection:
+        return connection.info.server_version
+
+
+@pytest.mark.parametrize("case", _parameters())
+def test_golden_case(case: dict[str, Any], electric_server: Callable[[dict[str, str]], Server]) -> None:
+    """The server answers as the case says."""
+    server = electric_server(PROFILES[case["profile"]])
+    if "pg<18" in (case.get("requires") or ()) and _server_version(server.database_url) >= 180000:
+        pytest.skip("Postgres 18 replicates generated columns")
+    player = Player(case, server.url, server.database_url, run_id=f"r{os.urandom(3).hex()}")
+    try:
+        player.play()
+    finally:
+        player.close()
+
+
+def test_what_is_not_built_yet_names_existing_cases() -> None:
+    assert NOT_YET.keys() <= {case["id"] for case in CASES}
