@@ -26,7 +26,9 @@ def _hint(text: str, identifier: str) -> str:
 def check_settings(app_configs: Sequence[object] | None, **_: object) -> list[checks.CheckMessage]:
     """electric.E001: the ELECTRIC setting can be read."""
     return [
-        checks.Error(problem, hint=_hint("Correct the setting.", "electric.E001"), id="electric.E001")
+        checks.Error(
+            problem, hint=_hint("Correct the setting.", "electric.E001"), id="electric.E001"
+        )
         for problem in conf.problems()
     ]
 
@@ -39,7 +41,9 @@ def check_access(app_configs: Sequence[object] | None, **_: object) -> list[chec
     if not electric.is_open:
         which = "both" if electric.secret else "neither"
         text = f"Nothing is served: {which} of SECRET and INSECURE are set in the ELECTRIC setting."
-        hint = "Set ELECTRIC_SECRET to a long random text, or ELECTRIC_INSECURE=true while developing."
+        hint = (
+            "Set ELECTRIC_SECRET to a long random text, or ELECTRIC_INSECURE=true while developing."
+        )
         return [checks.Warning(text, hint=_hint(hint, "electric.W002"), id="electric.W002")]
     return []
 

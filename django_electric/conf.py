@@ -191,7 +191,9 @@ def _read(alias: str) -> tuple[dict[str, object], list[str]]:
 
     whole = getattr(settings, "ELECTRIC", {})
     if not isinstance(whole, Mapping) or alias not in whole:
-        return {}, [f'ELECTRIC["{alias}"] is missing: add ELECTRIC = {{"{alias}": {{…}}}} to the settings.']
+        return {}, [
+            f'ELECTRIC["{alias}"] is missing: add ELECTRIC = {{"{alias}": {{…}}}} to the settings.'
+        ]
     given = whole[alias]
     values: dict[str, object] = {}
     errors = [

@@ -52,7 +52,9 @@ class Shape(models.Model):
     handle = models.CharField(max_length=64, unique=True, editable=False)
     stream_id = models.CharField(max_length=40, default="default", editable=False)
     identity = models.CharField(max_length=64, editable=False)
-    status = models.CharField(max_length=12, choices=Status, default=Status.REGISTERED, editable=False)
+    status = models.CharField(
+        max_length=12, choices=Status, default=Status.REGISTERED, editable=False
+    )
     relation_oid = models.BigIntegerField(editable=False)
     schema_name = models.CharField(max_length=63, editable=False)
     table_name = models.CharField(max_length=63, editable=False)
@@ -70,9 +72,13 @@ class Shape(models.Model):
         verbose_name = _("shape")
         verbose_name_plural = _("shapes")
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["stream_id", "identity"], name="electric_shape_identity"),
+            models.UniqueConstraint(
+                fields=["stream_id", "identity"], name="electric_shape_identity"
+            ),
         ]
-        indexes: ClassVar = [models.Index(fields=["stream_id", "relation_oid"], name="electric_shape_relation")]
+        indexes: ClassVar = [
+            models.Index(fields=["stream_id", "relation_oid"], name="electric_shape_relation")
+        ]
 
     def __str__(self) -> str:
         return f"{self.schema_name}.{self.table_name} ({self.handle})"

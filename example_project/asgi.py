@@ -1,8 +1,8 @@
 """The ASGI application, for uvicorn, daphne, granian or hypercorn.
 
-``ASGIStaticFilesHandler`` serves the demo's own files through Django's finders, with ``DEBUG`` on or off, so
-that the page works without a build step and without ``collectstatic``. A site that grows beyond a demo puts a
-CDN or WhiteNoise in its place.
+``ASGIStaticFilesHandler`` serves the demo's own files through Django's finders, with ``DEBUG`` on or
+off, so that the page works without a build step and without ``collectstatic``. A site that grows
+beyond a demo puts a CDN or WhiteNoise in its place.
 """
 
 from __future__ import annotations

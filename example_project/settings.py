@@ -1,7 +1,8 @@
 """Settings of the example project, from the environment alone.
 
-``DATABASE_URL`` is required. The ``ELECTRIC_*`` variables mean what they mean in Electric and are listed in
-``django_electric.conf``; ``DJANGO_SECRET_KEY``, ``DJANGO_DEBUG`` and ``DJANGO_ALLOWED_HOSTS`` are Django's own.
+``DATABASE_URL`` is required. The ``ELECTRIC_*`` variables mean what they mean in Electric and are
+listed in ``django_electric.conf``; ``DJANGO_SECRET_KEY``, ``DJANGO_DEBUG`` and
+``DJANGO_ALLOWED_HOSTS`` are Django's own.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def _database() -> dict[str, object]:
     database: dict[str, object] = env.db_url("DATABASE_URL")
     if database.get("ENGINE") != "django.db.backends.postgresql":
         raise ImproperlyConfigured(
-            "DATABASE_URL must name a PostgreSQL database, for example postgres://user:password@localhost:5432/app"
+            "DATABASE_URL must name a PostgreSQL database, "
+            "for example postgres://user:password@localhost:5432/app"
         )
     return database
 
@@ -42,9 +44,10 @@ def _secret_key(*, development: bool) -> str:
     if development:
         return "insecure-key-for-development-only-set-DJANGO_SECRET_KEY"
     if secret := env.str("ELECTRIC_SECRET", default=""):
-        # One secret is enough to run: the key is derived from it, so that all processes have the same.
+        # One secret is enough to run: the key is derived from it, the same in every process.
         return hashlib.sha256(f"django secret key from {secret}".encode()).hexdigest()
-    # Nothing is served without ELECTRIC_SECRET or ELECTRIC_INSECURE; a system check says so, if we let it run.
+    # No shape is served without ELECTRIC_SECRET or ELECTRIC_INSECURE. A system check says so, and
+    # to say it must be let run.
     return get_random_secret_key()
 
 
@@ -127,7 +130,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "loggers": {
         "django_electric": {"handlers": ["console"], "level": "INFO", "propagate": False},
-        # Django logs errors to the console only while DEBUG is on; a demo without a log is a riddle.
+        # Django logs errors to the console only while DEBUG is on. A demo without a log is a riddle.
         "django.request": {"handlers": ["console"], "level": "ERROR", "propagate": False},
     },
 }

@@ -1,4 +1,4 @@
-"""Routes of the example project: Electric's own, the demo page, the admin, and Electric's 404 for the rest."""
+"""Routes of the example project: Electric's, the demo page, the admin; for the rest Electric's 404."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ urlpatterns = [
     # The route below answers every path, so Django cannot tell that a slash is all that is missing.
     path("demo", RedirectView.as_view(pattern_name="demo:page")),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
-    # A route and not handler404 alone: with DEBUG on, Django answers unknown paths with a page of its own.
+    # Not handler404 alone: with DEBUG on, Django answers unknown paths with a page of its own.
     re_path(r"", views.not_found),
 ]
 

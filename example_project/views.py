@@ -1,4 +1,4 @@
-"""What the example project answers outside its pages: the root and unknown paths, as Electric answers them."""
+"""What the example project answers outside its pages: the root and unknown paths, as Electric does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 @csrf_exempt
 def root(request: HttpRequest) -> HttpResponseBase:
-    """An empty 200 for clients and probes (PROTOCOL section 1.1); people are shown to the demo page."""
+    """An empty 200 for clients and probes (PROTOCOL section 1.1); people are sent to the page."""
     if request.method not in {"GET", "HEAD"}:
         return not_found(request)
     response: HttpResponseBase = redirect("demo:page") if _is_browser(request) else HttpResponse()

@@ -107,7 +107,15 @@ class Ignored(NamedTuple):
 
 
 Message = (
-    Begin | Commit | RelationMessage | Insert | Update | Delete | Truncate | LogicalMessage | Ignored
+    Begin
+    | Commit
+    | RelationMessage
+    | Insert
+    | Update
+    | Delete
+    | Truncate
+    | LogicalMessage
+    | Ignored
 )
 _TupleDecoder = Callable[[bytes, int], tuple[Row, int]]
 
@@ -172,7 +180,8 @@ def _relation(buffer: bytes, at: int) -> RelationMessage:
     for _ in range(count):
         is_key = bool(buffer[at] & 1)
         column, at = _string(buffer, at + 1)
-        columns.append(RelationColumn(column, *_COLUMN.unpack_from(buffer, at), is_key))
+        type_oid, modifier = _COLUMN.unpack_from(buffer, at)
+        columns.append(RelationColumn(column, type_oid, modifier, is_key))
         at += _COLUMN.size
     # The empty schema stands for pg_catalog.
     return RelationMessage(oid, schema or "pg_catalog", name, identity, tuple(columns))
@@ -235,4 +244,6 @@ def decode(buffer: bytes, at: int = 0) -> Message:
         raise DecodeError(f"pgoutput message of unknown kind {chr(buffer[at])!r}") from None
     except (IndexError, ValueError, struct.error) as error:
         kind = chr(buffer[at]) if at < len(buffer) else "empty"
-        raise DecodeError(f"pgoutput message {kind!r} of {len(buffer) - at} bytes is malformed: {error}") from error
+        raise DecodeError(
+            f"pgoutput message {kind!r} of {len(buffer) - at} bytes is malformed: {error}"
+        ) from error

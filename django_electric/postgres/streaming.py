@@ -42,6 +42,8 @@ def encode_xlog_data(wal_start: int, wal_end: int, payload: bytes) -> bytes:
     return b"w" + _WAL_RANGE.pack(wal_start, wal_end) + bytes(8) + payload
 
 
-def encode_status_update(written: int, flushed: int, now_us: int, *, wants_reply: bool = False) -> bytes:
+def encode_status_update(
+    written: int, flushed: int, now_us: int, *, wants_reply: bool = False
+) -> bytes:
     """Tell the server how far we are. *now_us*: microseconds since 1970."""
     return _STATUS.pack(b"r", written, flushed, flushed, now_us - _EPOCH_SHIFT_US, wants_reply)

@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 
@@ -134,19 +134,19 @@ def encode_numeric(value: Value) -> str:
     return text.lstrip("-") if not number else text
 
 
-def _canonical_integer(bits: int) -> Callable[[str], str]:
-    limit = 1 << (bits - 1)
+def canonical_integer(text: str, *, bits: int) -> str:
+    """Decimal digits with a sign or without, as every Postgres reads them.
 
-    def canonical_integer(text: str) -> str:
-        text = text.strip(_SPACES)
-        if not _INTEGER.fullmatch(text) or len(text.lstrip("+-0")) > 19:
-            raise ValueError(text)
-        value = int(text)
-        if not -limit <= value < limit:
-            raise ValueError(text)
-        return str(value)
-
-    return canonical_integer
+    >>> canonical_integer(" +007 ", bits=16)
+    '7'
+    """
+    text = text.strip(_SPACES)
+    if not _INTEGER.fullmatch(text) or len(text.lstrip("+-0")) > 19:
+        raise ValueError(text)
+    value = int(text)
+    if not -(1 << bits - 1) <= value < 1 << bits - 1:
+        raise ValueError(text)
+    return str(value)
 
 
 def canonical_float8(text: str) -> str:
@@ -182,7 +182,10 @@ def canonical_numeric(text: str) -> str:
     if not _DECIMAL.fullmatch(text) or len(text) > _NUMERIC_DIGITS:
         raise ValueError(text)
     number = Decimal(text)
-    if abs(number.adjusted()) > _NUMERIC_DIGITS or abs(int(number.as_tuple().exponent)) > _NUMERIC_DIGITS:
+    if (
+        abs(number.adjusted()) > _NUMERIC_DIGITS
+        or abs(int(number.as_tuple().exponent)) > _NUMERIC_DIGITS
+    ):
         raise ValueError(text)
     return encode_numeric(number)
 
@@ -213,11 +216,18 @@ def float8_of(value: Value) -> float | NotANumber:
 _UUID = re.compile(r"(\{)?[0-9a-fA-F]{4}(?:-?[0-9a-fA-F]{4}){7}(?(1)\})")
 
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+def is_text(text: str) -> bool:
+    """Whether Postgres can hold it: no NUL, no half of a surrogate pair."""
+    return _NO_TEXT.search(text) is None
+
+
 def canonical_text(text: str) -> str:
-    """Any text that Postgres can hold: no NUL, no half of a surrogate pair."""
-    if "\0" in text:
+    """Any text is its own."""
+    if not is_text(text):
         raise ValueError(text)
-    text.encode()
     return text
 
 
@@ -391,7 +401,9 @@ def _read_moment(text: str) -> _Written | Moment:
     match = _MOMENT.fullmatch(trimmed)
     if not match:
         raise ValueError(text)
-    day = _checked_day(int(match["year"]), int(match["month"]), int(match["day"]), bool(match["era"]))
+    day = _checked_day(
+        int(match["year"]), int(match["month"]), int(match["day"]), bool(match["era"])
+    )
     return _Written(day, _clock(match), _offset((match["zone"] or "").strip()))
 
 
@@ -495,9 +507,9 @@ class ValueType(NamedTuple):
 
 TYPES: Mapping[str, ValueType] = {
     "bool": ValueType(decode_bool, encode_bool, canonical_bool, is_canonical=False),
-    "int2": ValueType(int, str, _canonical_integer(16)),
-    "int4": ValueType(int, str, _canonical_integer(32)),
-    "int8": ValueType(int, str, _canonical_integer(64)),
+    "int2": ValueType(int, str, partial(canonical_integer, bits=16)),
+    "int4": ValueType(int, str, partial(canonical_integer, bits=32)),
+    "int8": ValueType(int, str, partial(canonical_integer, bits=64)),
     "float8": ValueType(decode_float8, encode_float8, canonical_float8, is_canonical=False),
     "numeric": ValueType(decode_numeric, encode_numeric, canonical_numeric, is_canonical=False),
     "text": ValueType(str, str, canonical_text),

@@ -54,7 +54,7 @@ def events(entries: bytes) -> Iterator[bytes]:
     >>> list(events(b',{"a":1}\\n,{"a":2}\\n'))
     [b'data: {"a":1}\\n\\n', b'data: {"a":2}\\n\\n']
     """
-    for line in entries.splitlines():
+    for line in entries.split(b"\n")[:-1]:
         yield event(line[1:])
 
 

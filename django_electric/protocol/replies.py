@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from django_electric.protocol.headers import (
     FRAMEWORK_DEFAULT,
@@ -23,10 +23,6 @@ class Reply:
     status: int
     headers: Headers = field(default_factory=dict)
     body: bytes = b""
-
-    def with_headers(self, headers: Mapping[str, str]) -> Reply:
-        """The same reply with *headers* added; those it has already win."""
-        return replace(self, headers={**headers, **self.headers})
 
 
 def failure(

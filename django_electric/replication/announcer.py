@@ -32,16 +32,22 @@ class Announcer:
         self._path = path
         self._selector = selector
         self._on_message = on_message
+        self._listener: socket.socket | None = None
         self._clients: dict[int, _Client] = {}
         self._state = "starting"
         self._lsn = 0
-        path.unlink(missing_ok=True)
+
+    def open(self) -> None:
+        """Listen, as ``starting``. Only the worker that holds the locks may: it takes over the path."""
+        self.close()
+        self._state = "starting"
+        self._path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(path))
-        path.chmod(0o660)
+        self._listener.bind(str(self._path))
+        self._path.chmod(0o660)
         self._listener.listen(128)
         self._listener.setblocking(False)
-        selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def set_state(self, state: str) -> None:
         """``starting`` or ``active``."""
@@ -51,9 +57,10 @@ class Announcer:
 
     def moved(self, handles: Iterable[str]) -> None:
         """These shapes can be read further."""
-        if self._clients:
-            for batch in batches(handles):
-                self._broadcast(encode("moved", *batch))
+        if not self._clients:
+            return
+        for batch in batches(handles):
+            self._broadcast(encode("moved", *batch))
 
     def gone(self, handles: Iterable[str]) -> None:
         """These shapes were rotated."""
@@ -68,26 +75,31 @@ class Announcer:
         """Everything up to *lsn* is published."""
         if lsn > self._lsn:
             self._lsn = lsn
-            if self._clients:
-                self._broadcast(encode("lsn", str(lsn)))
+            self._broadcast(encode("lsn", str(lsn)))
 
     def close(self) -> None:
-        """Stop listening; web processes fall back to looking."""
+        """Stop listening; web processes fall back to looking. Harmless when called twice."""
         for client in list(self._clients.values()):
             self._drop(client)
-        self._selector.unregister(self._listener)
-        self._listener.close()
-        self._path.unlink(missing_ok=True)
+        if self._listener is not None:
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self._listener = None
+            self._path.unlink(missing_ok=True)
 
     def _accept(self, _: int) -> None:
         try:
-            connection, _address = self._listener.accept()
+            connection = self._listener.accept()[0] if self._listener else None
         except OSError:
+            return
+        if connection is None:
             return
         connection.setblocking(False)
         client = _Client(connection)
         self._clients[connection.fileno()] = client
-        self._selector.register(connection, selectors.EVENT_READ, lambda mask: self._serve(client, mask))
+        self._selector.register(
+            connection, selectors.EVENT_READ, lambda mask: self._serve(client, mask)
+        )
         self._send(client, encode("state", self._state) + encode("lsn", str(self._lsn)))
 
     def _serve(self, client: _Client, mask: int) -> None:

@@ -31,10 +31,10 @@ DISPLAY_SETTINGS = (
 _WAIT = 0.25
 
 
-def conninfo_of(params: Mapping[str, object], **more: object) -> str:
+def conninfo_of(params: Mapping[str, object], **more: str) -> str:
     """A libpq connection string from Django's connection parameters; what libpq does not know is left out."""
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
-    chosen = {k: v for k, v in params.items() if k in known and v is not None}
+    chosen = {k: str(v) for k, v in params.items() if k in known and v is not None}
     return make_conninfo("", **{**chosen, "client_encoding": "UTF8", **more})
 
 
@@ -45,7 +45,9 @@ class ReplicationConnection:
         """*while_waiting* is called several times a second while a query runs; it may raise."""
         self._while_waiting = while_waiting
         try:
-            self._connection = psycopg.connect(make_conninfo(conninfo, replication="database"), autocommit=True)
+            self._connection = psycopg.connect(
+                make_conninfo(conninfo, replication="database"), autocommit=True
+            )
         except psycopg.OperationalError as error:
             raise _connection_error(error) from error
         self._pgconn = self._connection.pgconn
@@ -54,7 +56,10 @@ class ReplicationConnection:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._connection.close()
 
@@ -69,7 +74,9 @@ class ReplicationConnection:
         """Run *sql* by the simple protocol; the text of each value. Raises psycopg.Error."""
         result = self._run(sql)
         if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
-            raise psycopg.errors.lookup(_sqlstate(result))(result.error_message.decode(errors="replace"))
+            raise psycopg.errors.lookup(_sqlstate(result))(
+                result.error_message.decode(errors="replace")
+            )
         return [
             tuple(_text(result.get_value(row, column)) for column in range(result.nfields))
             for row in range(result.ntuples)
@@ -141,7 +148,9 @@ class ReplicationConnection:
 
     def confirm(self, written: int, flushed: int, *, wants_reply: bool = False) -> None:
         """Tell the server how far we have received, and how far it need not send again."""
-        update = encode_status_update(written, flushed, time.time_ns() // 1000, wants_reply=wants_reply)
+        update = encode_status_update(
+            written, flushed, time.time_ns() // 1000, wants_reply=wants_reply
+        )
         try:
             self._pgconn.put_copy_data(update)
             self._pgconn.flush()
@@ -158,7 +167,11 @@ def _sqlstate(result: pq.abc.PGresult) -> str:
 
 
 def _stream_error(text: str) -> Exception:
-    if "can no longer get changes" in text or "has been invalidated" in text or "already been removed" in text:
+    if (
+        "can no longer get changes" in text
+        or "has been invalidated" in text
+        or "already been removed" in text
+    ):
         return SlotLost(text)
     return ReplicationLost(text.strip())
 
@@ -166,9 +179,9 @@ def _stream_error(text: str) -> Exception:
 def _connection_error(error: psycopg.OperationalError) -> Exception:
     """A role without REPLICATION is a mistake of set-up; anything else may pass."""
     text = str(error).strip()
-    if "walsender" in text.lower() or "wal sender" in text.lower():
-        if "must be superuser or replication role" in text or "permission denied" in text:
-            return ConfigurationError(
-                "The database role may not replicate; run, as a superuser: ALTER ROLE <role> REPLICATION;"
-            )
+    is_refused = "must be superuser or replication role" in text or "permission denied" in text
+    if is_refused and ("walsender" in text.lower() or "wal sender" in text.lower()):
+        return ConfigurationError(
+            "The database role may not replicate; run, as a superuser: ALTER ROLE <role> REPLICATION;"
+        )
     return ReplicationLost(text)

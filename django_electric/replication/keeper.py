@@ -93,7 +93,9 @@ class CatalogueKeeper:
                     todo = None
                 self._poll_if_due()
             except _UNREACHABLE as error:
-                logger.warning("the catalogue cannot be reached, trying again: %s", str(error).strip())
+                logger.warning(
+                    "the catalogue cannot be reached, trying again: %s", str(error).strip()
+                )
                 connections[self._alias].close()
                 if self._stopping.wait(self._interval):
                     break
@@ -101,7 +103,9 @@ class CatalogueKeeper:
 
     def _next(self) -> Callable[[], None] | None:
         try:
-            return self._todo.get(timeout=max(0.01, min(self._interval, self._next_poll - time.monotonic())))
+            return self._todo.get(
+                timeout=max(0.01, min(self._interval, self._next_poll - time.monotonic()))
+            )
         except Empty:
             return None
 
@@ -160,7 +164,9 @@ class CatalogueKeeper:
         leaves: Iterable[int] = ()
         if definition.is_partitioned:
             connections[self._alias].ensure_connection()
-            leaves = publication.partitions_of(connections[self._alias].connection, definition.relation_oid)
+            leaves = publication.partitions_of(
+                connections[self._alias].connection, definition.relation_oid
+            )
         return ShapeRow(
             handle=shape.handle,
             definition=definition,

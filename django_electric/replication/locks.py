@@ -70,7 +70,9 @@ class WriterLocks:
 
     def try_acquire(self, replication: ReplicationConnection) -> bool:
         """Whether this worker is the writer now; while it is not, it is known as a standby."""
-        rows = replication.query(f"SELECT pg_try_advisory_lock(hashtext({quote_literal(self._slot)}))")
+        rows = replication.query(
+            f"SELECT pg_try_advisory_lock(hashtext({quote_literal(self._slot)}))"
+        )
         if rows[0][0] == "t" and self._writer.try_acquire():
             self._standby.release()
             return True

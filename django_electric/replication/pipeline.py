@@ -49,10 +49,8 @@ class Pipeline:
         """Take what has arrived and publish it; *breathe* is called with the time every now and then."""
         stream.receive()
         now = flushed_at = time.monotonic()
-        frames = 0
-        for frame in stream.frames():
+        for frames, frame in enumerate(stream.frames(), 1):
             self.take(frame)
-            frames += 1
             if frames % _BREATH == 0:
                 now = time.monotonic()
                 if now - flushed_at > _FLUSH_INTERVAL:

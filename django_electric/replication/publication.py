@@ -47,7 +47,9 @@ def check_wal_level(connection: Connection) -> None:
         )
     version = connection.info.server_version
     if version < 140000:
-        raise ConfigurationError(f"PostgreSQL {version // 10000} is too old; 14 or newer is needed.")
+        raise ConfigurationError(
+            f"PostgreSQL {version // 10000} is too old; 14 or newer is needed."
+        )
 
 
 def ensure_publication(connection: Connection, settings: ElectricSettings) -> bool:
@@ -69,7 +71,11 @@ def ensure_publication(connection: Connection, settings: ElectricSettings) -> bo
             f'Publication "{name}" not found in the database and ELECTRIC_MANUAL_TABLE_PUBLISHING is set. '
             f"Run CREATE PUBLICATION {name};"
         )
-    options = " WITH (publish_generated_columns = stored)" if connection.info.server_version >= 180000 else ""
+    options = (
+        " WITH (publish_generated_columns = stored)"
+        if connection.info.server_version >= 180000
+        else ""
+    )
     try:
         connection.execute(_sql(f"CREATE PUBLICATION {quote_identifier(name)}{options}"))
     except psycopg.errors.DuplicateObject:
@@ -82,7 +88,9 @@ def ensure_publication(connection: Connection, settings: ElectricSettings) -> bo
     return True
 
 
-def ensure_slot(replication: ReplicationConnection, settings: ElectricSettings, *, renew: bool) -> SlotState:
+def ensure_slot(
+    replication: ReplicationConnection, settings: ElectricSettings, *, renew: bool
+) -> SlotState:
     """Find or make the slot; *renew* drops one that is there. Waits for running transactions if it is made."""
     system, timeline, _, database = replication.query("IDENTIFY_SYSTEM")[0]
     identity = f"{system}/{timeline}/{database}"
@@ -90,7 +98,7 @@ def ensure_slot(replication: ReplicationConnection, settings: ElectricSettings, 
     if renew:
         drop_slot(replication, name)
     rows = replication.query(
-        "SELECT confirmed_flush_lsn FROM pg_replication_slots "
+        "SELECT confirmed_flush_lsn FROM pg_replication_slots "  # noqa: S608  # quoted
         f"WHERE slot_name = {quote_literal(name)} AND database = current_database()"
     )
     if rows and rows[0][0]:
@@ -104,7 +112,8 @@ def ensure_slot(replication: ReplicationConnection, settings: ElectricSettings, 
 def drop_slot(replication: ReplicationConnection, name: str) -> None:
     """Drop the slot if it is there."""
     literal = quote_literal(name)
-    if replication.query(f"SELECT 1 FROM pg_replication_slots WHERE slot_name = {literal}"):
+    found = f"SELECT 1 FROM pg_replication_slots WHERE slot_name = {literal}"  # noqa: S608  # quoted
+    if replication.query(found):
         replication.query(f"DROP_REPLICATION_SLOT {quote_identifier(name)} WAIT")
 
 
@@ -114,7 +123,9 @@ class _TableState:
     has_full_identity: bool
 
 
-def _table_state(connection: Connection, settings: ElectricSettings, oid: int) -> _TableState | None:
+def _table_state(
+    connection: Connection, settings: ElectricSettings, oid: int
+) -> _TableState | None:
     """None if the table is gone. A leaf is published by its root too; identities count on every leaf."""
     row = connection.execute(
         """
@@ -137,7 +148,8 @@ def _table_state(connection: Connection, settings: ElectricSettings, oid: int) -
 def partitions_of(connection: Connection, oid: int) -> tuple[int, ...]:
     """The leaves of a partitioned table; empty for an ordinary one."""
     rows = connection.execute(
-        "SELECT relid::oid::int8 FROM pg_partition_tree(%s) WHERE isleaf AND relid <> %s", [oid, oid]
+        "SELECT relid::oid::int8 FROM pg_partition_tree(%s) WHERE isleaf AND relid <> %s",
+        [oid, oid],
     )
     return tuple(cast(int, row[0]) for row in rows)
 
@@ -150,7 +162,9 @@ def roots_of(connection: Connection, oid: int) -> tuple[int, ...]:
     return tuple(cast(int, row[0]) for row in rows)
 
 
-def publish_table(connection: Connection, settings: ElectricSettings, definition: ShapeDefinition) -> bytes | None:
+def publish_table(
+    connection: Connection, settings: ElectricSettings, definition: ShapeDefinition
+) -> bytes | None:
     """See to it that the changes of a shape's table are streamed, with whole old rows.
 
     If something had to be done, the content of the logical message whose arrival proves that the
@@ -175,7 +189,9 @@ def publish_table(connection: Connection, settings: ElectricSettings, definition
     except psycopg.errors.UndefinedTable as error:
         raise SnapshotFailed(_message(error), status=409) from error
     except psycopg.errors.UndefinedObject as error:
-        raise SnapshotFailed(f'Publication "{settings.publication_name}" not found in the database') from error
+        raise SnapshotFailed(
+            f'Publication "{settings.publication_name}" not found in the database'
+        ) from error
 
 
 def _manual_text(state: _TableState, settings: ElectricSettings, name: str) -> str:
@@ -188,7 +204,10 @@ def _manual_text(state: _TableState, settings: ElectricSettings, name: str) -> s
 
 
 def _publish(
-    connection: Connection, settings: ElectricSettings, definition: ShapeDefinition, state: _TableState
+    connection: Connection,
+    settings: ElectricSettings,
+    definition: ShapeDefinition,
+    state: _TableState,
 ) -> bytes:
     table = f"{quote_identifier(definition.schema)}.{quote_identifier(definition.table)}"
     token = uuid.uuid4().bytes
@@ -204,7 +223,9 @@ def _publish(
         if now is not None and not now.is_published:
             name = quote_identifier(settings.publication_name)
             connection.execute(_sql(f"ALTER PUBLICATION {name} ADD TABLE {table}"))
-        connection.execute("SELECT pg_logical_emit_message(true, %s, %s::bytea)", [MESSAGE_PREFIX, token])
+        connection.execute(
+            "SELECT pg_logical_emit_message(true, %s, %s::bytea)", [MESSAGE_PREFIX, token]
+        )
     return token
 
 
@@ -214,7 +235,9 @@ def _leaf_names(connection: Connection, oid: int) -> list[str]:
         "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.relid <> %s",
         [oid, oid],
     )
-    return [f"{quote_identifier(str(schema))}.{quote_identifier(str(name))}" for schema, name in rows]
+    return [
+        f"{quote_identifier(str(schema))}.{quote_identifier(str(name))}" for schema, name in rows
+    ]
 
 
 def _one(connection: Connection, statement: LiteralString) -> object:
@@ -224,7 +247,7 @@ def _one(connection: Connection, statement: LiteralString) -> object:
 
 def _sql(text: str) -> sql.SQL:
     """A statement made of quoted names; nothing of a client is in it."""
-    return sql.SQL(cast(LiteralString, text))
+    return sql.SQL(text)
 
 
 def _message(error: psycopg.Error) -> str:

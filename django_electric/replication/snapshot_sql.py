@@ -15,8 +15,30 @@ from django_electric.shapes.definition import ShapeDefinition, StoredColumn
 from django_electric.shapes.log_items import relation_key
 
 _PLAIN = frozenset(
-    "bool int2 int4 int8 oid float4 float8 numeric uuid date timestamp timestamptz time timetz interval "
-    "macaddr macaddr8 bit varbit pg_lsn xid xid8".split()
+    [
+        "bool",
+        "int2",
+        "int4",
+        "int8",
+        "oid",
+        "float4",
+        "float8",
+        "numeric",
+        "uuid",
+        "date",
+        "timestamp",
+        "timestamptz",
+        "time",
+        "timetz",
+        "interval",
+        "macaddr",
+        "macaddr8",
+        "bit",
+        "varbit",
+        "pg_lsn",
+        "xid",
+        "xid8",
+    ]
 )
 """Types whose ``::text`` is what the log shows, and needs no escaping."""
 _TEXT = frozenset(("text", "varchar"))
@@ -62,7 +84,9 @@ def _add_value(parts: _Parts, column: StoredColumn) -> None:
         json = f"to_json({name}::text)"
         parts.expression(json if column.not_null else f"coalesce({json}::text, 'null')")
     else:
-        parts.expression(f"CASE WHEN {name} IS NULL THEN 'null' ELSE to_json(concat({name}))::text END")
+        parts.expression(
+            f"CASE WHEN {name} IS NULL THEN 'null' ELSE to_json(concat({name}))::text END"
+        )
 
 
 def _add_key_part(parts: _Parts, column: StoredColumn) -> None:
@@ -76,7 +100,9 @@ def _add_key_part(parts: _Parts, column: StoredColumn) -> None:
         parts.expression(inner)
         parts.text('\\"')
     else:
-        quoted = f"""{quote_literal('/' + chr(92) + '"')} || {inner} || {quote_literal(chr(92) + '"')}"""
+        quoted = (
+            f"""{quote_literal("/" + chr(92) + '"')} || {inner} || {quote_literal(chr(92) + '"')}"""
+        )
         parts.expression(f"CASE WHEN {name} IS NULL THEN '/_' ELSE {quoted} END")
 
 
@@ -84,7 +110,9 @@ def entry_expression(definition: ShapeDefinition) -> str:
     """The SQL expression whose value is a row's log entry, without the newline."""
     columns = {c.name: c for c in definition.relation_columns}
     parts = _Parts()
-    parts.text(f',{{"key":"{encode_string(relation_key(definition.schema, definition.table))[1:-1]}')
+    parts.text(
+        f',{{"key":"{encode_string(relation_key(definition.schema, definition.table))[1:-1]}'
+    )
     for name in definition.key_columns:
         _add_key_part(parts, columns[name])
     separator = '","value":{'
@@ -106,5 +134,5 @@ def copy_statement(definition: ShapeDefinition) -> str:
     only = "" if definition.is_partitioned else "ONLY "
     table = f"{quote_identifier(definition.schema)}.{quote_identifier(definition.table)}"
     where = f" WHERE {definition.where}" if definition.where else ""
-    query = f"SELECT {entry_expression(definition)} FROM {only}{table}{where}"
+    query = f"SELECT {entry_expression(definition)} FROM {only}{table}{where}"  # noqa: S608  # quoted
     return f"COPY ({query}) TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')"

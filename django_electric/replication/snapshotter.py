@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import LiteralString, cast
 
 import psycopg
 from psycopg import sql
@@ -101,7 +100,9 @@ class Snapshotter:
         """Fill a shape; the inbox hears of it."""
         if self._threads < self._settings.snapshot_connections:
             self._threads += 1
-            threading.Thread(target=self._run, name=f"electric-snapshot-{self._threads}", daemon=True).start()
+            threading.Thread(
+                target=self._run, name=f"electric-snapshot-{self._threads}", daemon=True
+            ).start()
         self._jobs.put(job)
 
     def _run(self) -> None:
@@ -117,18 +118,27 @@ class Snapshotter:
             except psycopg.Error as error:
                 self._failed(job, failure_of(error))
             except (OSError, StorageError) as error:
-                self._failed(job, SnapshotFailed(f"Unexpected error while creating snapshot: {error}", status=500))
+                self._failed(
+                    job,
+                    SnapshotFailed(
+                        f"Unexpected error while creating snapshot: {error}", status=500
+                    ),
+                )
 
     def _failed(self, job: SnapshotJob, error: SnapshotFailed) -> None:
-        logger.warning("snapshot of %s.%s failed: %s", job.definition.schema, job.definition.table, error)
+        logger.warning(
+            "snapshot of %s.%s failed: %s", job.definition.schema, job.definition.table, error
+        )
         self._inbox.put(SnapshotEnded(job.handle, error))
 
     def _connect(self) -> Connection:
         try:
             connection = psycopg.connect(self._conninfo, autocommit=True)
         except psycopg.OperationalError as error:
-            raise SnapshotFailed(f"Database connection not available: {str(error).strip()}") from error
-        connection.execute(cast(LiteralString, DISPLAY_SETTINGS))
+            raise SnapshotFailed(
+                f"Database connection not available: {str(error).strip()}"
+            ) from error
+        connection.execute(DISPLAY_SETTINGS)
         return connection
 
     def _fill(self, connection: Connection, job: SnapshotJob) -> None:
@@ -149,10 +159,13 @@ class Snapshotter:
             raise SnapshotFailed("Snapshot query took too long to start reading from the database")
 
     def _copy(self, connection: Connection, job: SnapshotJob) -> int:
-        statement = sql.SQL(cast(LiteralString, copy_statement(job.definition)))
+        statement = sql.SQL(copy_statement(job.definition))
         threshold = self._settings.shape_chunk_bytes_threshold
         writer, rows, chunk_size, pending, pending_size = job.writer, 0, 0, [], 0
-        with _cancelled_if_slow(connection) as first_row, connection.cursor().copy(statement) as copy:
+        with (
+            _cancelled_if_slow(connection) as first_row,
+            connection.cursor().copy(statement) as copy,
+        ):
             for row in copy:
                 if not rows:
                     first_row.set()
@@ -241,6 +254,6 @@ def failure_of(error: psycopg.Error) -> SnapshotFailed:
         return SnapshotFailed(f"Unable to create initial snapshot: {text}")
     if state == "57014" and "statement timeout" not in text:
         return SnapshotFailed(text)
-    if not state or state[:2] in ("08", "28", "3D", "53", "57") and state != "57014":
+    if not state or (state[:2] in ("08", "28", "3D", "53", "57") and state != "57014"):
         return SnapshotFailed(text)
     return SnapshotFailed(f"Unexpected error while creating snapshot: {text}", status=500)

@@ -40,7 +40,7 @@ class EngineState:
     def save(self, path: Path) -> None:
         """Replace the file in one step, durably."""
         draft = path.with_suffix(".new")
-        with open(draft, "w") as file:
+        with draft.open("w") as file:
             json.dump({"system": self.system, "synced": self.synced}, file)
             file.flush()
             os.fsync(file.fileno())
@@ -86,7 +86,9 @@ class Syncer:
         while (request := self._requests.get()) is not None:
             try:
                 self.sync_now(*request)
-            except Exception as error:  # noqa: BLE001  # the main thread stops: a disk that fails is no place for logs
+            except (
+                Exception
+            ) as error:  # the main thread stops: a disk that fails is no place for logs
                 self._inbox.put(ThreadFailed(error))
                 return
             self._inbox.put(Synced(request[1]))

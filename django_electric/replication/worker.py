@@ -81,7 +81,9 @@ class Engine:
     def __init__(self, worker: Worker, slot: publication.SlotState) -> None:
         settings = worker.settings
         self.storage = FileStorage(
-            settings.root, chunk_bytes=settings.shape_chunk_bytes_threshold, open_files=_open_files_limit()
+            settings.root,
+            chunk_bytes=settings.shape_chunk_bytes_threshold,
+            open_files=_open_files_limit(),
         )
         self.storage.prepare()
         self.router = Router()
@@ -92,7 +94,9 @@ class Engine:
         """Shapes whose rows are being removed from the catalogue; None for a rotation."""
         self.starting: set[str] = set()
         self.has_partitions = False
-        self.pipeline = Pipeline(self.builder, self.storage, worker.announcer, self.flushed, worker.act)
+        self.pipeline = Pipeline(
+            self.builder, self.storage, worker.announcer, self.flushed, worker.act
+        )
         self.keeper = CatalogueKeeper(settings, worker.inbox)
         self.syncer = Syncer(self.storage, worker.state_path, slot.system, worker.inbox)
 
@@ -120,9 +124,11 @@ class Worker:
         self._stopping = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(self.inbox, selectors.EVENT_READ, lambda _mask: self._take_events())
+        self.announcer = Announcer(socket_path(settings.root), self._selector, self._from_web)
         self._engine: Engine | None = None
         self._stream: ReplicationConnection | None = None
         self._until = self.options.until_lsn
+        self._is_synchronous = False
         self._next_status = self._next_visibility = 0.0
         self._on: dict[type, Callable[..., None]] = {
             events.RowsAppeared: self._rows_appeared,
@@ -143,12 +149,18 @@ class Worker:
         """Work until told to stop. Raises nothing that a person could have been told."""
         self.settings.root.mkdir(parents=True, exist_ok=True)
         _tune_interpreter()
-        with _stop_signals(self._request_stop), WriterLocks(self.settings.root, self.settings.slot_name) as locks:
+        with (
+            _stop_signals(self._request_stop),
+            WriterLocks(self.settings.root, self.settings.slot_name) as locks,
+        ):
             try:
                 return self._sessions(locks)
             except ConfigurationError as error:
                 logger.error("%s", error)
                 return EXIT_CONFIGURATION
+            except (OSError, StorageError) as error:
+                logger.error("the logs cannot be written, nothing more is confirmed: %s", error)
+                return EXIT_ERROR
             finally:
                 self._close()
 
@@ -185,6 +197,7 @@ class Worker:
             self._prepare(locks, stream)
             stream.start_streaming(self.settings.slot_name, self.settings.publication_name)
             self._stream = stream
+            self._is_synchronous = False
             self._selector.register(stream, selectors.EVENT_READ, lambda _mask: self._pump())
             self.announcer.set_state("active")
             logger.info("streaming from %s", self.settings.slot_name)
@@ -217,8 +230,7 @@ class Worker:
 
     def _prepare(self, locks: WriterLocks, stream: ReplicationConnection) -> None:
         """Publication, slot and memory: after this the logs fit to where the stream begins."""
-        if not hasattr(self, "announcer"):
-            self.announcer = Announcer(socket_path(self.settings.root), self._selector, self._from_web)
+        self.announcer.open()
         with self._sql_connection() as connection:
             was_made = publication.ensure_publication(connection, self.settings)
             if self._until is None and self.options.once:
@@ -226,7 +238,11 @@ class Worker:
         slot = publication.ensure_slot(stream, self.settings, renew=was_made or self._renew_slot)
         self._renew_slot = False
         goes_on = locks.was_last_writer() and self._engine is not None and not slot.is_new
-        if goes_on and self._engine is not None and slot.confirmed <= self._engine.flushed.confirmed:
+        if (
+            goes_on
+            and self._engine is not None
+            and slot.confirmed <= self._engine.flushed.confirmed
+        ):
             return
         self._drop_engine()
         self._engine = Engine(self, slot)
@@ -243,7 +259,9 @@ class Worker:
         rotated = [row for row in rows if not self._resume(engine, row, slot.confirmed, reason)]
         gone = [row.handle for row in rotated]
         for start in range(0, len(gone), 1000):
-            Shape.objects.using(self.settings.alias).filter(handle__in=gone[start : start + 1000]).delete()
+            Shape.objects.using(self.settings.alias).filter(
+                handle__in=gone[start : start + 1000]
+            ).delete()
         connections[self.settings.alias].close()
         for handle in engine.storage.handles() - set(engine.shapes):
             engine.storage.delete(handle)
@@ -301,6 +319,7 @@ class Worker:
         engine, stream = self._engine, self._stream
         if engine is None or stream is None:
             return
+        self._hold(engine)
         if not engine.syncer.is_busy and (lsn := engine.flushed.next_sync(now)) is not None:
             engine.syncer.request(engine.storage.take_unsynced(), lsn)
         if len(engine.builder.recent) and now >= self._next_visibility:
@@ -309,12 +328,24 @@ class Worker:
         if engine.pipeline.wants_status or now >= self._next_status:
             self._send_status()
 
+    def _hold(self, engine: Engine) -> None:
+        """Nothing is confirmed that is not known to be visible: a worker that starts gets it again.
+
+        Unless commits wait for this very worker; then they would wait for ever.
+        """
+        oldest = engine.builder.recent.oldest_tx
+        engine.flushed.hold_at(None if self._is_synchronous else oldest)
+
     def _send_status(self) -> None:
         if self._engine and self._stream:
             flushed = self._engine.flushed
             self._engine.pipeline.wants_status = False
-            self._next_status = time.monotonic() + (0.1 if self._until is not None else STATUS_INTERVAL)
-            self._stream.confirm(flushed.received, flushed.confirmed, wants_reply=self._until is not None)
+            self._next_status = time.monotonic() + (
+                0.1 if self._until is not None else STATUS_INTERVAL
+            )
+            self._stream.confirm(
+                flushed.received, flushed.confirmed, wants_reply=self._until is not None
+            )
 
     # -- ending ----------------------------------------------------------------------------------
 
@@ -344,6 +375,7 @@ class Worker:
             return
         engine.pipeline.pump(stream, lambda now: None)
         engine.syncer.stop()
+        self._hold(engine)
         goal = engine.flushed.goal()
         engine.syncer.sync_now(engine.storage.take_unsynced(), goal)
         engine.flushed.synced(goal)
@@ -352,9 +384,9 @@ class Worker:
 
     def _end_session(self, locks: WriterLocks) -> None:
         if self._engine is not None:
+            self._engine.pipeline.flush()
             self._engine.builder.abandon()
-        if hasattr(self, "announcer"):
-            self.announcer.set_state("starting")
+        self.announcer.close()
         locks.release()
 
     def _drop_engine(self) -> None:
@@ -363,8 +395,7 @@ class Worker:
             self._engine = None
 
     def _close(self) -> None:
-        if hasattr(self, "announcer"):
-            self.announcer.close()
+        self.announcer.close()
         self._drop_engine()
 
     # -- the stream and the web ask ----------------------------------------------------------------
@@ -415,7 +446,9 @@ class Worker:
         must_see = engine.builder.catch_up(shape, row.leaves)
         self._route(engine, shape, row.leaves)
         engine.starting.add(row.handle)
-        self.snapshotter.submit(SnapshotJob(row.handle, row.definition, writer.snapshot(), must_see))
+        self.snapshotter.submit(
+            SnapshotJob(row.handle, row.definition, writer.snapshot(), must_see)
+        )
 
     def _rows_vanished(self, event: events.RowsVanished) -> None:
         for handle in event.handles:
@@ -470,13 +503,14 @@ class Worker:
         if error is None or error.status == 409:
             self.announcer.gone([event.handle])
         else:
-            self.announcer.failed(event.handle, json.dumps({"status": error.status, "message": error.message}))
+            self.announcer.failed(
+                event.handle, json.dumps({"status": error.status, "message": error.message})
+            )
 
     def _now_visible(self, event: events.NowVisible) -> None:
         if self._engine is not None:
-            recent = self._engine.builder.recent
-            recent.forget_seen(event.snapshot)
-            self._engine.flushed.hold_at(None if event.is_synchronous else recent.oldest_tx)
+            self._engine.builder.recent.forget_seen(event.snapshot)
+            self._is_synchronous = event.is_synchronous
 
     def _synced(self, event: events.Synced) -> None:
         if self._engine is not None:
@@ -538,7 +572,9 @@ def _stop_signals(stop: Callable[[], None]) -> Iterator[None]:
         stop()
 
     try:
-        before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {
+            number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)
+        }
     except ValueError:  # not the main thread: whoever runs us stops us
         before = {}
     try:

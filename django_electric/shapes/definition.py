@@ -61,7 +61,9 @@ class ShapeDefinition:
     ) -> ShapeDefinition:
         """The definition for *relation*; *columns* None selects all. Nothing is validated here."""
         stored = tuple(
-            StoredColumn(c.name, c.type_oid, c.type_modifier, c.evaluator_type, c.not_null, c.is_bytewise)
+            StoredColumn(
+                c.name, c.type_oid, c.type_modifier, c.evaluator_type, c.not_null, c.is_bytewise
+            )
             for c in relation.columns
             if not c.is_generated
         )

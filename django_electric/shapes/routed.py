@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from django_electric.postgres.pgoutput import Row
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.log_items import ENTRY_END, LAST_ENTRY_END, View
@@ -56,7 +55,12 @@ class RoutedShape:
     )  # fmt: skip
 
     def __init__(
-        self, handle: str, definition: ShapeDefinition, sink: Sink, *, snapshot: PgSnapshot | None = None
+        self,
+        handle: str,
+        definition: ShapeDefinition,
+        sink: Sink,
+        *,
+        snapshot: PgSnapshot | None = None,
     ) -> None:
         self.handle = handle
         self.definition = definition
@@ -100,7 +104,11 @@ class RoutedShape:
 
     def spill(self, xid: int, tx: int) -> None:
         """Move all but the last entry of the transaction under way out of memory, if that is allowed."""
-        if self.held is not None or len(self.texts) < 2 or (self.snapshot is not None and self.sees(xid)):
+        if (
+            self.held is not None
+            or len(self.texts) < 2
+            or (self.snapshot is not None and self.sees(xid))
+        ):
             return
         self.sink.spill(tx, self.ops[:-1], [text + ENTRY_END for text in self.texts[:-1]])
         self.ops, self.texts = self.ops[-1:], self.texts[-1:]

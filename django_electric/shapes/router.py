@@ -67,7 +67,9 @@ class TableRoutes:
         else:
             self._has_alternatives |= len(lookups) > 1
             for lookup in lookups:
-                index = self._indexes.setdefault(lookup.column, _Index(self.positions[lookup.column]))
+                index = self._indexes.setdefault(
+                    lookup.column, _Index(self.positions[lookup.column])
+                )
                 rest = shape.where.residual_evaluator(lookup, self.positions)
                 if rest is None:
                     index.exact.setdefault(lookup.key, []).append(shape)
@@ -94,7 +96,9 @@ class TableRoutes:
         self._find_single()
 
     def _find_single(self) -> None:
-        plain = len(self._indexes) == 1 and not (self._always or self._scanned or self._has_alternatives)
+        plain = len(self._indexes) == 1 and not (
+            self._always or self._scanned or self._has_alternatives
+        )
         self._single = next(iter(self._indexes.values())) if plain else None
 
     def matches(self, row: Row) -> list[RoutedShape]:
@@ -123,7 +127,7 @@ class TableRoutes:
                     yield shape
             except EvaluationError:
                 continue
-            except Exception:  # noqa: BLE001  # whatever it was, the shape can no longer be trusted
+            except Exception:  # whatever it was, the shape can no longer be trusted
                 self.failed[shape.handle] = shape
 
     def __bool__(self) -> bool:
@@ -141,7 +145,9 @@ def _drop(places: dict[str | None, list[RoutedShape]], key: str | None, shape: R
 
 
 def _drop_rest(
-    places: dict[str | None, list[tuple[RoutedShape, Evaluator]]], key: str | None, shape: RoutedShape
+    places: dict[str | None, list[tuple[RoutedShape, Evaluator]]],
+    key: str | None,
+    shape: RoutedShape,
 ) -> None:
     if key in places:
         places[key] = [pair for pair in places[key] if pair[0] is not shape]
@@ -252,4 +258,7 @@ def same_columns(definition: ShapeDefinition, relation: Relation) -> bool:
     stored = {c.name: (c.type_oid, c.type_modifier) for c in definition.relation_columns}
     if not definition.has_explicit_columns and set(types) != set(stored):
         return False
-    return all(types.get(name) == stored.get(name) for name in (*definition.columns, *definition.key_columns))
+    return all(
+        types.get(name) == stored.get(name)
+        for name in (*definition.columns, *definition.key_columns)
+    )

@@ -31,7 +31,13 @@ from django_electric.postgres.pgoutput import (
     Update,
 )
 from django_electric.postgres.xid import PgSnapshot
-from django_electric.shapes.log_items import Item, delete_items, headers_for, insert_items, update_items
+from django_electric.shapes.log_items import (
+    Item,
+    delete_items,
+    headers_for,
+    insert_items,
+    update_items,
+)
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import Router, TableRoutes
 
@@ -47,7 +53,7 @@ class Rotation(NamedTuple):
     reason: str
 
 
-class _Change(NamedTuple):
+class Change(NamedTuple):
     """A change that was routed, as `RecentTransactions` keeps it."""
 
     op: int
@@ -55,14 +61,12 @@ class _Change(NamedTuple):
     relation: RelationMessage | None
 
 
-@dataclass(slots=True)
-class _Recent:
+class Recent(NamedTuple):
     """A transaction that passed the router not long ago."""
 
     xid: int
     tx: int
-    changes: list[_Change] | None
-    """None if it was too large to keep."""
+    changes: list[Change]
 
 
 class RecentTransactions:
@@ -75,38 +79,45 @@ class RecentTransactions:
 
     def __init__(self, limit: int = RECENT_CHANGES) -> None:
         self._limit = limit
-        self._kept = 0
-        self._transactions: deque[_Recent] = deque()
+        self._kept: deque[Recent] = deque()
+        self._kept_changes = 0
+        self._dropped: deque[Recent] = deque()
+        """Older than what is kept, or too large to keep: their changes are not here any more."""
 
-    def __iter__(self) -> Iterator[_Recent]:
-        return iter(self._transactions)
+    def __iter__(self) -> Iterator[Recent]:
+        """What is kept, in commit order."""
+        return iter(self._kept)
 
     def __len__(self) -> int:
-        return len(self._transactions)
+        return len(self._kept) + len(self._dropped)
 
     @property
     def oldest_tx(self) -> int | None:
         """``tx`` of the oldest transaction that is not known to be visible."""
-        return self._transactions[0].tx if self._transactions else None
+        heads = [queue[0].tx for queue in (self._dropped, self._kept) if queue]
+        return min(heads, default=None)
 
-    def add(self, xid: int, tx: int, changes: list[_Change] | None) -> None:
-        self._transactions.append(_Recent(xid, tx, changes))
-        self._kept += len(changes or ())
-        for transaction in self._transactions:
-            if self._kept <= self._limit:
-                break
-            self._kept -= len(transaction.changes or ())
-            transaction.changes = None
+    def add(self, xid: int, tx: int, changes: list[Change] | None) -> None:
+        """Remember a transaction; *changes* None if it has more than is kept."""
+        if changes is None:
+            self._dropped.append(Recent(xid, tx, []))
+            return
+        self._kept.append(Recent(xid, tx, changes))
+        self._kept_changes += len(changes)
+        while self._kept_changes > self._limit:
+            oldest = self._kept.popleft()
+            self._kept_changes -= len(oldest.changes)
+            self._dropped.append(Recent(oldest.xid, oldest.tx, []))
 
     def forget_seen(self, snapshot: PgSnapshot) -> None:
         """Drop what *snapshot*, and so every later one, sees."""
-        left = deque(t for t in self._transactions if not snapshot.sees(t.xid))
-        self._transactions = left
-        self._kept = sum(len(t.changes or ()) for t in left)
+        self._dropped = deque(t for t in self._dropped if not snapshot.sees(t.xid))
+        self._kept = deque(t for t in self._kept if not snapshot.sees(t.xid))
+        self._kept_changes = sum(len(t.changes) for t in self._kept)
 
     def not_kept(self) -> frozenset[int]:
         """xids that a new shape's snapshot must see, since their changes are not here any more."""
-        return frozenset(t.xid for t in self._transactions if t.changes is None)
+        return frozenset(t.xid for t in self._dropped)
 
 
 @dataclass(slots=True)
@@ -149,7 +160,7 @@ class TransactionBuilder:
         self._skips = False
         self._touched: dict[str, RoutedShape] = {}
         self._bytes = 0
-        self._kept: list[_Change] | None = []
+        self._kept: list[Change] | None = []
         self._known: set[int] = set()
         self._on: dict[type, Callable[..., None]] = {
             Begin: self._begin,
@@ -240,7 +251,7 @@ class TransactionBuilder:
         if self._skips:
             return None
         if self._kept is not None:
-            self._kept.append(_Change(op, message, self.router.layouts.get(oid)))
+            self._kept.append(Change(op, message, self.router.layouts.get(oid)))
             if len(self._kept) > self._recent_limit:
                 self._kept = None
         table = self.router.tables.get(oid)
@@ -272,7 +283,10 @@ class TransactionBuilder:
         if table is None:
             return
         if message.old is None:
-            self._rotate_all(table, "a row was deleted without its old values; its table needs REPLICA IDENTITY FULL")
+            self._rotate_all(
+                table,
+                "a row was deleted without its old values; its table needs REPLICA IDENTITY FULL",
+            )
             return
         shapes = table.matches(message.old)
         if shapes:
@@ -286,7 +300,10 @@ class TransactionBuilder:
         if table is None:
             return
         if message.old is None:
-            self._rotate_all(table, "a row was updated without its old values; its table needs REPLICA IDENTITY FULL")
+            self._rotate_all(
+                table,
+                "a row was updated without its old values; its table needs REPLICA IDENTITY FULL",
+            )
             return
         old, new = message.old, message.new
         before, after = table.matches(old), table.matches(new)
@@ -311,7 +328,9 @@ class TransactionBuilder:
         self._rotate((shape, reason) for shape in table.shapes.values())
 
     def _fail(self, table: TableRoutes) -> None:
-        self._rotate((shape, "its condition could not be evaluated") for shape in table.failed.values())
+        self._rotate(
+            (shape, "its condition could not be evaluated") for shape in table.failed.values()
+        )
         table.failed = {}
 
     def _give(
@@ -348,7 +367,7 @@ class TransactionBuilder:
         replay = TransactionBuilder(Router(), spill_bytes=sys.maxsize)
         replay.router.add(shape, leaves)
         for recent in self.recent:
-            replay._replay(recent.xid, recent.tx, recent.changes or ())
+            replay._replay(recent.xid, recent.tx, recent.changes)
             replay._commit(Commit(recent.tx, recent.tx))
         missing = self.recent.not_kept()
         if self._is_open and not self._skips:
@@ -358,7 +377,7 @@ class TransactionBuilder:
             self._touched.update(replay._touched)
         return missing
 
-    def _replay(self, xid: int, tx: int, changes: Iterable[_Change]) -> None:
+    def _replay(self, xid: int, tx: int, changes: Iterable[Change]) -> None:
         self._begin(Begin(tx, xid))
         for change in changes:
             described = change.relation

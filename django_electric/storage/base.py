@@ -124,7 +124,7 @@ class ShapeLogWriter(ABC):
 
     @abstractmethod
     def discard(self) -> None:
-        """Forget what was spilled or appended but not published."""
+        """Forget what was spilled for a transaction that did not end; what was appended stays."""
 
     @abstractmethod
     def snapshot(self) -> SnapshotWriter:

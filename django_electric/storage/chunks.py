@@ -55,7 +55,9 @@ class ChunkBuilder:
             is_end = ends and i == last
             if self.chunk_size >= threshold or is_end:
                 flag = 0 if is_end else CONTINUES
-                records.append(pack_log_record(tx, ops[i], self.stop, self.chunk | flag, self.covered_crc))
+                records.append(
+                    pack_log_record(tx, ops[i], self.stop, self.chunk | flag, self.covered_crc)
+                )
                 self.covered_crc = 0
             if self.chunk_size >= threshold:
                 self.chunk += 1

@@ -104,6 +104,7 @@ class FileStorage(ShapeStorage):
         self.chunk_bytes = chunk_bytes
         self.files = _OpenFiles(self.directory, open_files)
         self.pending: dict[str, FileLogWriter] = {}
+        self._writers: dict[str, FileLogWriter] = {}
         self._unsynced: set[str] = set()
 
     def prepare(self) -> None:
@@ -122,11 +123,14 @@ class FileStorage(ShapeStorage):
         folder = self.folder(handle)
         if durable_tx is None:
             folder.mkdir(parents=True, exist_ok=True)
-            return FileLogWriter(self, handle, LogOffset(0, 0), ChunkBuilder())
+            return self._open(handle, LogOffset(0, 0), ChunkBuilder())
         if not folder.is_dir():
             raise ShapeGone(f"the log of shape {handle} is missing")
-        last, position = _recover(folder, durable_tx)
-        return FileLogWriter(self, handle, last, position)
+        return self._open(handle, *_recover(folder, durable_tx, self.chunk_bytes))
+
+    def _open(self, handle: str, last: LogOffset, position: ChunkBuilder) -> FileLogWriter:
+        writer = self._writers[handle] = FileLogWriter(self, handle, last, position)
+        return writer
 
     def reader(self, handle: str) -> FileLogReader:
         return FileLogReader(self.folder(handle))
@@ -151,6 +155,9 @@ class FileStorage(ShapeStorage):
             _sync_folder(self.directory / handle)
 
     def delete(self, handle: str) -> None:
+        writer = self._writers.pop(handle, None)
+        if writer is not None:
+            writer.is_gone = True
         self.pending.pop(handle, None)
         self._unsynced.discard(handle)
         self.files.forget(handle)
@@ -161,7 +168,7 @@ class FileStorage(ShapeStorage):
 
     def handles(self) -> set[str]:
         try:
-            return {name for name in os.listdir(self.directory) if _HANDLE.fullmatch(name)}
+            return {path.name for path in self.directory.iterdir() if _HANDLE.fullmatch(path.name)}
         except FileNotFoundError:
             return set()
 
@@ -208,11 +215,14 @@ _sync_filesystem = _load_syncfs()
 class FileLogWriter(ShapeLogWriter):
     """The writing end of one log; there may be tens of thousands, so it is small.
 
-    ``position`` runs ahead of what is published by what ``data`` and ``records`` hold and by what
-    was spilled; ``published`` is where to go back to.
+    ``position`` runs ahead of what is published by what ``data`` and ``records`` hold, and by what was
+    spilled: the bytes of that are in the file already, its records wait in ``spilled`` for the
+    transaction's end, and ``before_spill`` is where to go back to if it does not come.
     """
 
-    __slots__ = ("data", "handle", "last_offset", "position", "published", "records", "spilled", "storage")
+    __slots__ = (
+        "before_spill", "data", "handle", "is_gone", "last_offset", "position", "records", "spilled", "storage",
+    )  # fmt: skip
 
     def __init__(
         self, storage: FileStorage, handle: str, last_offset: LogOffset, position: ChunkBuilder
@@ -221,51 +231,51 @@ class FileLogWriter(ShapeLogWriter):
         self.handle = handle
         self.last_offset = last_offset
         self.position = position
-        self.published: ChunkBuilder | None = None
+        self.before_spill: ChunkBuilder | None = None
         self.data: list[bytes] = []
         self.records: list[bytes] = []
-        self.spilled = False
+        self.spilled: list[bytes] = []
+        self.is_gone = False
+        """The log was deleted: nothing is written any more."""
 
     @property
     def last_tx(self) -> int:
         return self.last_offset.tx
 
     def append(self, tx: int, ops: Sequence[int], entries: Sequence[Entry]) -> None:
-        if tx <= self.last_offset[0]:
+        if tx <= self.last_offset[0] or self.is_gone:
             return
         threshold = self.storage.chunk_bytes
-        if len(entries) == 1 and not self.spilled:
+        if len(entries) == 1 and self.before_spill is None:
             self.data.append(entries[0])
             self.records.append(self.position.add_one(tx, ops[0], entries[0], threshold))
         else:
             self.data.extend(entries)
-            self.records.extend(self.position.add(tx, ops, entries, threshold, ends=True))
+            self.records += self.spilled
+            self.records += self.position.add(tx, ops, entries, threshold, ends=True)
+            self.before_spill, self.spilled = None, []
         self.last_offset = LogOffset(tx, ops[-1])
-        self.spilled = False
-        self.published = None
         self.storage.pending[self.handle] = self
 
     def spill(self, tx: int, ops: Sequence[int], entries: Sequence[Entry]) -> None:
-        if tx <= self.last_offset[0] or not entries:
+        if tx <= self.last_offset[0] or self.is_gone or not entries:
             return
-        if not self.spilled:
+        if self.before_spill is None:
             self.write_out()
-            self.published = self.position.copy()
-            self.spilled = True
-        self.records.extend(self.position.add(tx, ops, entries, self.storage.chunk_bytes, ends=False))
+            self.before_spill = self.position.copy()
+        self.spilled += self.position.add(tx, ops, entries, self.storage.chunk_bytes, ends=False)
         _write_all(self.storage.files.get(self.handle)[0], b"".join(entries))
 
     def discard(self) -> None:
-        self.storage.pending.pop(self.handle, None)
-        self.data.clear()
-        self.records.clear()
-        if self.spilled and self.published is not None:
-            os.ftruncate(self.storage.files.get(self.handle)[0], self.published.stop)
-            self.position, self.published, self.spilled = self.published, None, False
+        if self.before_spill is None:
+            return
+        self.position, self.before_spill, self.spilled = self.before_spill, None, []
+        if not self.is_gone:
+            os.ftruncate(self.storage.files.get(self.handle)[0], self.position.stop)
 
     def write_out(self) -> None:
         """Hand what was appended to the kernel: first the entries, then the records that name them."""
-        if not self.records:
+        if not self.records or self.is_gone:
             return
         data_fd, index_fd = self.storage.files.get(self.handle)
         if self.data:
@@ -301,6 +311,10 @@ class FileSnapshotWriter(SnapshotWriter):
         os.fsync(self.index_fd)
         self.close()
         _sync_path(self.folder)
+        _sync_path(self.folder.parent)
+
+    def __del__(self) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the files; harmless when called twice."""
@@ -352,7 +366,8 @@ class LogIndex(_Index):
 
     def first_beyond(self, tx: int) -> int:
         """Number of the first record of a transaction after *tx*."""
-        return self._bisect(lambda record: record.tx > tx)
+        # Zeros are what a file system may leave after a power cut: they come after everything.
+        return self._bisect(lambda record: record.tx > tx or not record.tx)
 
     def _bisect(self, is_after: Callable[[LogRecord], bool]) -> int:
         # Most questions are about the end: a live client has all but the last transaction.
@@ -378,9 +393,11 @@ class FileLogReader(ShapeLogReader):
 
     def _check(self) -> None:
         try:
-            os.stat(self.folder)
+            self.folder.stat()
         except FileNotFoundError:
             raise ShapeGone(f"shape {self.folder.name} no longer exists") from None
+        if any(not os.fstat(fd).st_nlink for fd in self._fds.values()):
+            raise ShapeGone(f"the log of shape {self.folder.name} was made anew")
 
     def _fd(self, name: str) -> int | None:
         fd = self._fds.get(name)
@@ -444,13 +461,21 @@ class FileLogReader(ShapeLogReader):
     def _skip_ops(self, start: int, stop: int, op: int) -> int:
         """Byte of the first entry with a greater op: an offset in the middle of a record."""
         fd = self._fd("log.jsonl")
-        for line in _lines(fd or 0, start, stop):
+        if fd is None:
+            raise self._too_short()
+        for line in _lines(fd, start, stop):
             # Only the header holds a bare number: the values of columns are strings.
             found = _OP_POSITION.search(line)
             if found and int(found[1]) > op:
                 return start
             start += len(line)
+        if start != stop:
+            raise self._too_short()
         return start
+
+    def _too_short(self) -> StorageError:
+        self._check()
+        return StorageError(f"the log of shape {self.folder.name} is shorter than its index says")
 
     def read(self, chunk: Chunk, start: int, size: int) -> bytes:
         fd = self._fd("snapshot.jsonl" if chunk.part == "snapshot" else "log.jsonl")
@@ -458,7 +483,7 @@ class FileLogReader(ShapeLogReader):
         wanted = max(0, min(size, chunk.stop - at))
         data = os.pread(fd, wanted, at) if fd is not None else b""
         if len(data) != wanted:
-            raise StorageError(f"the log of shape {self.folder.name} is shorter than its index says")
+            raise self._too_short()
         return data
 
     def close(self) -> None:
@@ -473,12 +498,14 @@ def _lines(fd: int, start: int, stop: int, block: int = 1 << 20) -> Iterator[byt
     rest = b""
     while start < stop:
         data = os.pread(fd, min(block, stop - start), start)
+        if not data:
+            return
         start += len(data)
         *lines, rest = (rest + data).split(b"\n")
         yield from (line + b"\n" for line in lines)
 
 
-def _recover(folder: Path, durable_tx: int) -> tuple[LogOffset, ChunkBuilder]:
+def _recover(folder: Path, durable_tx: int, chunk_bytes: int) -> tuple[LogOffset, ChunkBuilder]:
     """Cut a log back to its last whole transaction; where it ends, and at what position.
 
     Raises `StorageError` if a transaction that was on disk is not there any more.
@@ -500,7 +527,10 @@ def _recover(folder: Path, durable_tx: int) -> tuple[LogOffset, ChunkBuilder]:
         index.count = whole
         before = index._bisect(lambda record: record.chunk >= last.chunk)
         start = index[before - 1].stop if before else 0
-        return LogOffset(last.tx, last.op), ChunkBuilder(last.stop, last.chunk, last.stop - start)
+        size = last.stop - start
+        # A chunk that was closed stays closed: the same request always gets the same answer.
+        position = (last.chunk + 1, 0) if size >= chunk_bytes else (last.chunk, size)
+        return LogOffset(last.tx, last.op), ChunkBuilder(last.stop, *position)
     finally:
         os.close(index_fd)
 
@@ -520,7 +550,10 @@ def _whole_records(folder: Path, index: LogIndex, durable_tx: int) -> int:
         stop = index[first - 1].stop if first else 0
         for i in range(start, index.count):
             record = index[i]
-            if record.stop > size or crc32(os.pread(data_fd, record.stop - stop, stop)) != record.crc:
+            if (
+                not stop < record.stop <= size
+                or crc32(os.pread(data_fd, record.stop - stop, stop)) != record.crc
+            ):
                 break
             stop = record.stop
             if not record.continues:
@@ -533,5 +566,5 @@ def _whole_records(folder: Path, index: LogIndex, durable_tx: int) -> int:
 
 def _cut(path: Path, size: int) -> None:
     with suppress(FileNotFoundError):
-        if os.stat(path).st_size > size:
+        if path.stat().st_size > size:
             os.truncate(path, size)

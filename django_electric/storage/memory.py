@@ -84,8 +84,15 @@ class MemoryLogWriter(ShapeLogWriter):
         self._last_tx = log.entries[-1][0].tx if log.entries else 0
         self._appended: list[tuple[LogOffset, Entry]] = []
         self._spilled: list[tuple[LogOffset, Entry]] = []
-        self._chunk = 0
-        self._chunk_size = 0
+        self._chunk, self._chunk_size = self._open_chunk()
+
+    def _open_chunk(self) -> tuple[int, int]:
+        """Number of the chunk that the next entry joins, and its size so far."""
+        if not self.log.entries:
+            return 0, 0
+        number = self.log.entries[-1][1]
+        size = sum(len(entry) for _, chunk, entry in self.log.entries if chunk == number)
+        return (number + 1, 0) if size >= self.storage.chunk_bytes else (number, size)
 
     @property
     def last_tx(self) -> int:
@@ -95,18 +102,21 @@ class MemoryLogWriter(ShapeLogWriter):
         if tx <= self._last_tx:
             return
         self._appended += self._spilled
-        self._appended += [(LogOffset(tx, op), entry) for op, entry in zip(ops, entries, strict=True)]
+        self._appended += [
+            (LogOffset(tx, op), entry) for op, entry in zip(ops, entries, strict=True)
+        ]
         self._spilled = []
         self._last_tx = tx
         self.storage.pending[self.handle] = self
 
     def spill(self, tx: int, ops: Sequence[int], entries: Sequence[Entry]) -> None:
         if tx > self._last_tx:
-            self._spilled += [(LogOffset(tx, op), entry) for op, entry in zip(ops, entries, strict=True)]
+            self._spilled += [
+                (LogOffset(tx, op), entry) for op, entry in zip(ops, entries, strict=True)
+            ]
 
     def discard(self) -> None:
-        self.storage.pending.pop(self.handle, None)
-        self._appended, self._spilled = [], []
+        self._spilled = []
 
     def write_out(self) -> None:
         """Publish what was appended."""
@@ -157,12 +167,16 @@ class MemoryLogReader(ShapeLogReader):
 
     def _part(self, part: str) -> bytes:
         log = self._log()
-        return b"".join(log.snapshot if part == "snapshot" else (entry for _, _, entry in log.entries))
+        return b"".join(
+            log.snapshot if part == "snapshot" else (entry for _, _, entry in log.entries)
+        )
 
     def state(self) -> LogState:
         log = self._log()
-        size = len(self._part("snapshot")) + len(self._part("log"))
-        return LogState(len(log.snapshot), log.is_snapshot_complete, log.last_offset, size)
+        size = len(self._part("snapshot"))
+        if not log.is_snapshot_complete:
+            return LogState(len(log.snapshot), False, SNAPSHOT_END, size)
+        return LogState(len(log.snapshot), True, log.last_offset, size + len(self._part("log")))
 
     def chunk_after(self, offset: LogOffset) -> Chunk | None:
         log = self._log()

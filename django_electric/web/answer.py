@@ -11,10 +11,8 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
-
-from django.db import DatabaseError
 
 from django_electric.errors import ElectricError, ShapeGone, SnapshotFailed
 from django_electric.protocol import body as post_body
@@ -23,20 +21,28 @@ from django_electric.protocol.body import BadBody
 from django_electric.protocol.headers import (
     FRAMEWORK_DEFAULT,
     LARGEST_JUMP,
+    Headers,
     Moment,
     answer_headers,
     cors_headers,
     known_tags,
 )
 from django_electric.protocol.messages import array, up_to_date
-from django_electric.protocol.params import InvalidRequest, ShapeRequest, nest, parse, parse_delete
+from django_electric.protocol.params import (
+    InvalidRequest,
+    ShapeRequest,
+    invalid,
+    nest,
+    parse,
+    parse_delete,
+)
 from django_electric.protocol.plan import NoNews, NotModified, OutOfBounds, Send, SnapshotOverdue
 from django_electric.protocol.replies import Reply
 from django_electric.protocol.schema import schema_header
 from django_electric.web.admission import Overloaded, Permit
 from django_electric.web.database import DatabaseUnreachable
 from django_electric.web.exchange import WebRequest, WebResponse
-from django_electric.web.live import WORKER_SECONDS, NotCreated, NotReady, Settled, settle
+from django_electric.web.live import WORKER_SECONDS, Look, NotCreated, NotReady, Settled, settle
 from django_electric.web.service import ShapeService
 from django_electric.web.shapes import Found, Mismatch, NotRegistered
 from django_electric.web.streaming import EndedBody, EventBody, LogBody, small_body
@@ -72,8 +78,9 @@ async def answer_shape(service: ShapeService, request: WebRequest) -> WebRespons
         response = await answer(service, request)
     except ElectricError as error:
         response = WebResponse.of(_reply_to(error, service))
-    except DatabaseError:
-        logger.exception("the database refused a query of /v1/shape")
+    except Exception:
+        # Whatever it is, the client gets an answer that it understands, and no details.
+        logger.exception("unexpected error while answering /v1/shape")
         response = WebResponse.of(replies.UNEXPECTED)
     return _finish(request, response, is_shape_route=True)
 
@@ -125,14 +132,18 @@ async def _read_admitted(service: ShapeService, request: WebRequest, permit: Per
         query = post_body.merge(
             query, post_body.decode(await request.read_body(post_body.LARGEST + 1))
         )
-    shape_request = parse(query)
-    found = await _find(service, shape_request)
-    if shape_request.has_position and shape_request.handle != found.handle:
+    wanted = parse(query)
+    if wanted.subset is not None:
+        raise invalid("subset", "subset snapshots are not supported yet")
+    found = await _find(service, wanted)
+    if wanted.has_position and wanted.handle != found.handle:
         return WebResponse.of(replies.refetch(found.handle))
     tags = known_tags(request.headers.get("if-none-match"))
-    settled = await settle(service, found, shape_request, tags)
+    settled = await settle(service, found, wanted, tags)
     permit.becomes_existing()
-    return _respond(service, request, shape_request, found, settled, permit.release)
+    schema = None if wanted.is_live else schema_header(found.relation, found.definition.columns)
+    reading = _Reading(service, request, wanted, found.handle, schema, permit.release)
+    return reading.respond(settled)
 
 
 async def _find(service: ShapeService, request: ShapeRequest) -> Found:
@@ -144,61 +155,72 @@ async def _find(service: ShapeService, request: ShapeRequest) -> Found:
         service.shapes.forget(found.handle)
     listener = service.listener
     looked_up = await service.shapes.find(request.shape, may_register=listener.is_active)
+    if looked_up.rotated is not None:
+        listener.send("deleted", looked_up.rotated)
     if isinstance(looked_up, NotRegistered):
         if not await listener.until_active(WORKER_SECONDS):
             raise NotReady
         looked_up = await service.shapes.find(request.shape, may_register=True)
     if isinstance(looked_up, NotRegistered):
         raise NotCreated
-    if looked_up.rotated is not None:
-        listener.send("deleted", looked_up.rotated)
     if not looked_up.is_filled:
         listener.send("registered", looked_up.handle)
     return looked_up
 
 
-def _respond(
-    service: ShapeService,
-    request: WebRequest,
-    shape_request: ShapeRequest,
-    found: Found,
-    settled: Settled,
-    release: Callable[[], None],
-) -> WebResponse:
-    answer, look = settled.answer, settled.look
-    if isinstance(answer, OutOfBounds):
-        if not shape_request.is_sse or shape_request.offset is None:
-            return WebResponse.of(replies.OUT_OF_BOUNDS)
-        # A stream just ends: its client asks again until the log has caught up.
-        answer = Send(shape_request.offset, is_up_to_date=False)
-        headers = answer_headers(
-            shape_request, found.handle, answer, _moment(service, request), None
-        )
-        return WebResponse(200, headers, stream=EndedBody(release))
-    if isinstance(answer, SnapshotOverdue):
-        return WebResponse.of(replies.SNAPSHOT_OVERDUE)
-    schema = (
-        None if shape_request.is_live else schema_header(found.relation, found.definition.columns)
-    )
-    headers = answer_headers(shape_request, found.handle, answer, _moment(service, request), schema)
-    if isinstance(answer, NotModified):
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """An admitted request whose shape is known."""
+
+    service: ShapeService
+    request: WebRequest
+    wanted: ShapeRequest
+    handle: str
+    schema: str | None
+    release: Callable[[], None]
+    """Gives the permit back; a stream does so when it ends."""
+
+    def respond(self, settled: Settled) -> WebResponse:
+        """The response for what *settled* says."""
+        answer, look = settled.answer, settled.look
+        if isinstance(answer, SnapshotOverdue):
+            return WebResponse.of(replies.SNAPSHOT_OVERDUE)
+        if isinstance(answer, OutOfBounds):
+            return self._out_of_bounds()
+        if isinstance(answer, Send) and self.wanted.is_sse:
+            return self._events(answer, look)
+        if isinstance(answer, Send) and look is not None:
+            return self._chunk(answer, look, _control(self.wanted, answer, settled.lsn))
         if look is not None:
             look.reader.close()
-        return WebResponse(304, headers)
-    if shape_request.is_sse and isinstance(answer, Send):
-        first = look if look is not None and look.view.chunk_size else None
+        if isinstance(answer, NotModified):
+            return WebResponse(304, self._headers(answer))
         return WebResponse(
-            200, headers, stream=EventBody(service, found.handle, answer.end, first, release)
+            200, self._headers(answer), array(b"", _control(self.wanted, answer, settled.lsn))
         )
-    control = _control(shape_request, answer, settled.lsn)
-    if look is None or isinstance(answer, NoNews):
-        if look is not None:
-            look.reader.close()
-        return WebResponse(200, headers, array(b"", control))
-    body = small_body(look, control)
-    if body is not None:
-        return WebResponse(200, headers, body)
-    return WebResponse(200, headers, stream=LogBody(look, control, release))
+
+    def _chunk(self, answer: Send, look: Look, control: bytes | None) -> WebResponse:
+        headers = self._headers(answer)
+        body = small_body(look, control)
+        if body is not None:
+            return WebResponse(200, headers, body)
+        return WebResponse(200, headers, stream=LogBody(look, control, self.release))
+
+    def _events(self, answer: Send, look: Look | None) -> WebResponse:
+        body = EventBody(self.service, self.handle, answer.end, look, self.release)
+        return WebResponse(200, self._headers(answer), stream=body)
+
+    def _out_of_bounds(self) -> WebResponse:
+        offset = self.wanted.offset
+        if not self.wanted.is_sse or offset is None:
+            return WebResponse.of(replies.OUT_OF_BOUNDS)
+        # A stream just ends: its client asks again until the log has caught up (section 3.6).
+        headers = self._headers(Send(offset, is_up_to_date=False))
+        return WebResponse(200, headers, stream=EndedBody(self.release))
+
+    def _headers(self, answer: Send | NoNews | NotModified) -> Headers:
+        moment = _moment(self.service, self.request)
+        return answer_headers(self.wanted, self.handle, answer, moment, self.schema)
 
 
 def _control(request: ShapeRequest, answer: Send | NoNews, lsn: int) -> bytes | None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from threading import Barrier
 from typing import Final, ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connections
@@ -72,9 +73,15 @@ class DatabaseThreads:
 
     def close(self) -> None:
         """Close the connections; the threads end."""
+        # Each thread has to close its own: none may take two of the jobs.
+        everybody = Barrier(THREADS)
         for _ in range(THREADS):
-            self._executor.submit(lambda: connections[self.alias].close())
+            self._executor.submit(self._close_mine, everybody)
         self._executor.shutdown(wait=True)
+
+    def _close_mine(self, everybody: Barrier) -> None:
+        everybody.wait(PATIENCE)
+        connections[self.alias].close()
 
 
 def _close(connection: BaseDatabaseWrapper) -> None:

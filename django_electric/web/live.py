@@ -141,7 +141,6 @@ def _decide(
     decision = plan(request, look.view, handle, known_tags)
     if request.is_sse and isinstance(decision, Wait) and decision.reason is Awaiting.NEWS:
         # A stream begins at once and waits with its headers sent.
-        look.reader.close()
         return Send(decision.end, is_up_to_date=True)
     return decision
 

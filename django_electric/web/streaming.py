@@ -88,6 +88,9 @@ class EventBody:
         self._position = position
         self._first = first
         self._on_close = on_close
+        if first is not None and not first.view.chunk_size:
+            first.reader.close()
+            self._first = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._frames()
@@ -127,7 +130,7 @@ class EventBody:
                 await news.wait(min(end - now, quiet_until - now, listener.poll_seconds))
 
     def _take(self, look: Look) -> Iterator[bytes]:
-        """The frames of one chunk; afterwards the stream stands at its end."""
+        """The frames of one chunk; afterwards the stream stands at the chunk's end."""
         try:
             chunk = look.chunk
             if chunk is None or not chunk.size:

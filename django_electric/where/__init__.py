@@ -11,4 +11,13 @@ from django_electric.where.evaluate import Evaluator, Row
 from django_electric.where.lookups import Lookup
 from django_electric.where.nodes import Node
 
-__all__ = ["EvaluationError", "Evaluator", "Lookup", "Node", "Row", "Where", "WhereError", "parse_where"]
+__all__ = [
+    "EvaluationError",
+    "Evaluator",
+    "Lookup",
+    "Node",
+    "Row",
+    "Where",
+    "WhereError",
+    "parse_where",
+]

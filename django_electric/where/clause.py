@@ -11,7 +11,7 @@ from django_electric.where.lookups import Lookup, lookups_of
 from django_electric.where.nodes import Node, column_names
 from django_electric.where.parser import parse
 from django_electric.where.sql import sql_of
-from django_electric.where.typecheck import parameter_values, typecheck
+from django_electric.where.typecheck import Locale, parameter_values, typecheck
 
 MAX_BYTES = 65_536
 """A longer clause is refused, unless it is its own canonical text."""
@@ -50,6 +50,7 @@ def parse_where(
     params: Mapping[str, str] | None = None,
     *,
     collation_is_c: bool = True,
+    lowers_ascii: bool = True,
 ) -> Where:
     """The condition that *text* writes on a table with *columns* (name to type). Raises WhereError.
 
@@ -57,22 +58,22 @@ def parse_where(
     NULL, except that a column of composite type must be called ``record`` (its NULL test is of
     another kind, and refused). *params* are the values of ``$1``…, by their numbers as text.
     *collation_is_c* says that every text column is ordered by byte; where it is false, ``<`` and
-    its like on text are refused.
+    its like on text are refused. *lowers_ascii* says that the letter I is i in lower case; where it
+    is false, as in Turkish, ILIKE with that letter is refused.
 
     >>> parse_where("A  = ( $1 )", {"a": "int4"}, {"1": "7"}).sql
     '"a" = 7'
     """
-    tree = _tree(text, columns, parameter_values(params or {}), collation_is_c=collation_is_c)
+    values = parameter_values(params) if params else {}
+    tree = _tree(text, columns, values, Locale(collation_is_c, lowers_ascii))
     where = Where(tree, sql_of(tree), column_names(tree))
     if len(text) * 4 > MAX_BYTES and len(text.encode()) > MAX_BYTES and text != where.sql:
         raise WhereError(f"clause is bigger than maximum size of {MAX_BYTES} bytes")
     return where
 
 
-def _tree(
-    text: str, columns: Mapping[str, str], params: Mapping[int, str], *, collation_is_c: bool
-) -> Node:
+def _tree(text: str, columns: Mapping[str, str], params: Mapping[int, str], locale: Locale) -> Node:
     try:
-        return typecheck(parse(text), columns, params, collation_is_c=collation_is_c)
+        return typecheck(parse(text), columns, params, locale=locale)
     except RecursionError:
         raise WhereError("expression is nested too deeply") from None

@@ -66,6 +66,9 @@ _DECODERS: Mapping[str, str] = {
 }
 """How a column's text becomes its value; types that are missing are their own text."""
 
+_IS_PLAIN = '{0}[4:5] == "-" and {0}[-1] != "C"'
+"""Neither infinity, nor BC, nor a year of more than four digits."""
+
 _NAMESPACE: dict[str, object] = {
     "EvaluationError": EvaluationError,
     "ERRORS": (ArithmeticError, ValueError, TypeError),
@@ -122,15 +125,25 @@ def compares_texts(left: Node, right: Node) -> bool:
     return TYPES[left.type].is_canonical and TYPES[right.type].is_canonical
 
 
+def is_plain_order(node: Compare) -> bool:
+    """Whether a column of dates or timestamps is ordered against a constant with a plain text."""
+    left, right = node.left, node.right
+    if not isinstance(left, Column) or not isinstance(right, Const) or left.type != right.type:
+        return False
+    is_moment = FAMILIES[left.type] == "moment" and COMPARISONS[node.operator].orders
+    return is_moment and right.text is not None and right.text[4:5] == "-" and right.text[-1] != "C"
+
+
+def _texts(variables: frozenset[str]) -> frozenset[str]:
+    """Those that hold a column's text."""
+    return frozenset(name for name in variables if name.startswith("c"))
+
+
 class _Side(NamedTuple):
     """An operand in source: what is None if the operand is NULL, and its value if it is not."""
 
     nullable: str | None
     value: str
-
-    @property
-    def is_null(self) -> str:
-        return f"{self.nullable} is None" if self.nullable else "False"
 
 
 class _Writer:
@@ -234,37 +247,41 @@ class _Writer:
     # --- conditions ---------------------------------------------------------------------------
 
     def _strict(self, side: _Side, source: str) -> str:
-        return f"(None if {side.is_null} else {source})" if side.nullable else f"({source})"
+        return (
+            f"(None if {side.nullable} is None else {source})" if side.nullable else f"({source})"
+        )
 
     def _compare(self, node: Compare) -> str:
         operator = COMPARISONS[node.operator].python
-        left, right, before = self._sides(node)
-        checks = " or ".join(side.is_null for side in (left, right) if side.nullable)
-        if left.nullable and right.nullable:
-            # The second column is not read if the first is NULL.
-            self._known = before
+        if is_plain_order(node):
+            return self._compare_plainly(cast(Column, node.left), cast(Const, node.right), operator)
+        as_text = not COMPARISONS[node.operator].orders and compares_texts(node.left, node.right)
+        known = self._known
+        left = self._side(node.left, beside=type_of(node.right), as_text=as_text)
+        after_left = self._known
+        # Whether the right side is NULL is asked before the left side is decoded.
+        self._known = known | _texts(after_left)
+        right = self._side(node.right, beside=type_of(node.left), as_text=as_text)
+        # And it is not asked at all if the left side is NULL.
+        self._known = known | (after_left if right.nullable is None else _texts(after_left))
+        checks = " or ".join(f"{side.nullable} is None" for side in (left, right) if side.nullable)
         source = f"{left.value} {operator} {right.value}"
         return f"(None if {checks} else {source})" if checks else f"({source})"
 
-    def _sides(self, node: Compare | Distinct) -> tuple[_Side, _Side, frozenset[str]]:
-        """Both operands, and what is known whether or not the first was NULL."""
-        is_equality = not isinstance(node, Compare) or not COMPARISONS[node.operator].orders
-        as_text = is_equality and compares_texts(node.left, node.right)
-        types = type_of(node.left), type_of(node.right)
-        known = self._known
-        left = self._side(node.left, beside=types[1], as_text=as_text)
-        before = known | {name for name in self._known - known if name.startswith("c")}
-        right = self._side(node.right, beside=types[0], as_text=as_text)
-        return left, right, before
+    def _compare_plainly(self, column: Column, constant: Const, operator: str) -> str:
+        """Dates and timestamps of four-digit years are in the order of their texts: try that first."""
+        text = self._side(column, as_text=True)
+        plain, value = self._constant(constant.text), self._constant(comparable(constant, ""))
+        decoded = _DECODERS[column.type].format(text.value)
+        source = f"{text.value} {operator} {plain} if {_IS_PLAIN.format(text.value)} else {decoded} {operator} {value}"
+        return self._strict(text, source)
 
     def _distinct(self, node: Distinct) -> str:
-        left, right, before = self._sides(node)
-        self._known = before if left.nullable else self._known
-        if node.is_negated:
-            either = f"not {right.is_null} and {left.value} == {right.value}"
-            return f"({right.is_null} if {left.is_null} else {either})"
-        either = f"{right.is_null} or {left.value} != {right.value}"
-        return f"(not {right.is_null} if {left.is_null} else {either})"
+        """NULL is None, which Python distinguishes from every value as this operator does."""
+        as_text = compares_texts(node.left, node.right)
+        left = self._nullable_value(node.left, beside=type_of(node.right), as_text=as_text)
+        right = self._nullable_value(node.right, beside=type_of(node.left), as_text=as_text)
+        return f"({left} {'==' if node.is_negated else '!='} {right})"
 
     def _membership(self, node: In) -> str:
         first = node.items[0]
@@ -276,20 +293,22 @@ class _Writer:
         return self._strict(side, f"{side.value} in {self._constant(items)}{unless_null}")
 
     def _is_null(self, node: IsNull) -> str:
-        words = "is not None" if node.is_negated else "is None"
-        if isinstance(node.operand, Column):
-            return f"({self._side(node.operand, as_text=True).nullable} {words})"
-        return f"({self._nullable_value(node.operand)} {words})"
+        operand = self._nullable_value(node.operand, as_text=isinstance(node.operand, Column))
+        return f"({operand} {'is not' if node.is_negated else 'is'} None)"
 
-    def _nullable_value(self, node: Node) -> str:
-        """Source of any node, its value or None."""
-        if not isinstance(node, Cast):
+    def _nullable_value(self, node: Node, *, beside: str = "", as_text: bool = False) -> str:
+        """Source of any node: its value or None."""
+        if not isinstance(node, Column | Const | Cast):
             return self.condition(node)
-        side = self._side(node)
-        return self._strict(side, side.value)
+        side = self._side(node, beside=beside, as_text=as_text)
+        return side.nullable if side.nullable and as_text else self._strict(side, side.value)
 
     def _not(self, node: Not) -> str:
-        side = self._side(node.operand) if isinstance(node.operand, Column) else self._nested(node.operand)
+        side = (
+            self._side(node.operand)
+            if isinstance(node.operand, Column)
+            else self._nested(node.operand)
+        )
         return self._strict(side, f"not {side.value}")
 
     # --- AND and OR ---------------------------------------------------------------------------

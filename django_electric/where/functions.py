@@ -132,5 +132,7 @@ CASTS: Mapping[tuple[str, str], Callable[[Value], Value]] = {
 }
 """Casts that change a value, with what they do; they raise ValueError where Postgres fails."""
 
-NO_OPS = frozenset({("int2", "int4"), ("int2", "int8"), ("int4", "int8"), ("varchar", "text"), ("text", "varchar")})
+NO_OPS = frozenset(
+    {("int2", "int4"), ("int2", "int8"), ("int4", "int8"), ("varchar", "text"), ("text", "varchar")}
+)
 """Casts that change no value and no comparison: the operand stands for itself."""

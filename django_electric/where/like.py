@@ -6,7 +6,7 @@ and the last are anchored and each of the others is taken where it first occurs:
 
 ILIKE is Postgres's ``lower()`` of both sides, which outside ASCII depends on the database's locale.
 Patterns are therefore ASCII (typecheck sees to it), so that the letters of the text beyond ASCII
-can only meet wildcards; the two whose lower case may be ASCII, or two characters, raise.
+can only meet wildcards (in Turkish and Azeri I is not i: typecheck is told); the two whose lower case may be ASCII, or two characters, raise.
 """
 
 from __future__ import annotations

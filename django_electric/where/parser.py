@@ -12,6 +12,7 @@ from typing import NoReturn, cast
 
 from pglast.parser import ParseError, parse_sql_json
 
+from django_electric.postgres.values import is_text
 from django_electric.where.errors import WhereError
 from django_electric.where.functions import COMPARISONS
 from django_electric.where.nodes import (
@@ -41,16 +42,14 @@ Json = Mapping[str, object]
 
 def parse(text: str) -> Syntax:
     """The condition that *text* writes. Raises WhereError."""
+    if not is_text(text):
+        raise WhereError('invalid byte sequence for encoding "UTF8"')
     try:
         tree = cast(Json, json.loads(parse_sql_json(_PREFIX + text)))
     except ParseError as error:
         raise _syntax_error(text, error) from None
-    except UnicodeEncodeError:
-        raise WhereError("invalid byte sequence for encoding \"UTF8\"") from None
     except RecursionError:
         raise WhereError("expression is nested too deeply") from None
-    if "\0" in text:
-        raise WhereError("invalid byte sequence for encoding \"UTF8\"")
     return _expression(_condition(text, tree), _MAX_DEPTH)
 
 
@@ -69,7 +68,10 @@ def _condition(text: str, tree: Json) -> Json:
     if "stmt_len" in statements[0]:
         raise WhereError('syntax error at or near ";"', at=cast(int, statements[0]["stmt_len"]))
     select = _member(_member(statements[0], "stmt"), "SelectStmt")
-    if select.keys() - {"targetList", "whereClause", "limitOption", "op"} or select["op"] != "SETOP_NONE":
+    if (
+        select.keys() - {"targetList", "whereClause", "limitOption", "op"}
+        or select["op"] != "SETOP_NONE"
+    ):
         raise WhereError("malformed query ending with SQL clauses")
     return _member(select, "whereClause")
 
@@ -210,13 +212,22 @@ def _range(name: str, node: Json, depth: int) -> Syntax:
     return Range(operand, low, high, "NOT" in name, "SYMMETRIC" in name, _at(node))
 
 
-_LIKE_OPERATORS = {"~~": (False, False), "!~~": (True, False), "~~*": (False, True), "!~~*": (True, True)}
+_LIKE_OPERATORS = {
+    "~~": (False, False),
+    "!~~": (True, False),
+    "~~*": (False, True),
+    "!~~*": (True, True),
+}
 
 
 def _likeness(name: str, node: Json, depth: int) -> Syntax:
     pattern, escape = _member(node, "rexpr"), None
     call = _member(pattern, "FuncCall")
-    if call and _unqualified(_names(call, "funcname")) == "like_escape" and node["kind"] != "AEXPR_OP":
+    if (
+        call
+        and _unqualified(_names(call, "funcname")) == "like_escape"
+        and node["kind"] != "AEXPR_OP"
+    ):
         pattern, escape_node = _members(call, "args")
         escape = _expression(escape_node, depth)
     operand = _expression(_member(node, "lexpr"), depth)

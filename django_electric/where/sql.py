@@ -68,10 +68,10 @@ def _operand(node: Node) -> str:
 
 
 def _constant(node: Const) -> str:
-    if node.type == "bool":
-        return {"t": "true", "f": "false", None: "NULL::bool"}[node.text]
     if node.text is None:
         return f"NULL::{node.type}"
+    if node.type == "bool":
+        return "true" if node.text == "t" else "false"
     if node.type in ("int4", "int8"):
         return node.text
     return f"{quote_literal(node.text)}::{node.type}"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
-from django_electric.postgres.values import TYPES
+from django_electric.postgres.values import TYPES, is_text
 from django_electric.where import folding
 from django_electric.where.errors import WhereError
 from django_electric.where.functions import (
@@ -58,6 +58,15 @@ _NOT_BOOLEAN = "WHERE clause must return a boolean"
 _INT8 = 1 << 63
 
 
+class Locale(NamedTuple):
+    """What must be known of the database's locale."""
+
+    collation_is_c: bool = True
+    """Whether every text column is ordered by byte."""
+    lowers_ascii: bool = True
+    """Whether A to Z become a to z in lower case: not so in Turkish and Azeri."""
+
+
 class _Untyped(NamedTuple):
     """A quoted literal or parameter that waits for its type; NULL if *text* is None."""
 
@@ -74,10 +83,10 @@ def typecheck(
     columns: Mapping[str, str],
     params: Mapping[int, str],
     *,
-    collation_is_c: bool,
+    locale: Locale,
 ) -> Node:
     """The typed tree of a condition. Raises WhereError."""
-    checker = _Checker(columns, params, collation_is_c=collation_is_c)
+    checker = _Checker(columns, params, locale)
     result = checker.whole(syntax)
     if _is_deeper(result, _MAX_DEPTH):
         raise WhereError("expression is nested too deeply")
@@ -92,6 +101,8 @@ def parameter_values(params: Mapping[str, str]) -> dict[int, str]:
     """
     if not all(re.fullmatch("[0-9]{1,9}", key) for key in params):
         raise WhereError("Parameters can only use numbers as keys", field="params")
+    if any(not is_text(value) for value in params.values()):
+        raise WhereError('invalid byte sequence for encoding "UTF8"', field="params")
     numbers = {int(key): value for key, value in params.items()}
     if sorted(int(key) for key in params) != list(range(1, len(params) + 1)):
         message = "Parameters must be numbered sequentially, starting from 1"
@@ -107,11 +118,11 @@ class _Checker:
     """One clause under way; remembers what types its parameters have been given."""
 
     def __init__(
-        self, columns: Mapping[str, str], params: Mapping[int, str], *, collation_is_c: bool
+        self, columns: Mapping[str, str], params: Mapping[int, str], locale: Locale
     ) -> None:
         self._columns = columns
         self._params = params
-        self._collation_is_c = collation_is_c
+        self._locale = locale
         self._parameter_types: dict[int, str] = {}
 
     def whole(self, syntax: Syntax) -> Node:
@@ -175,8 +186,6 @@ class _Checker:
         """*operand*; if it waits for a type, as a constant of *type_name*."""
         if not isinstance(operand, _Untyped):
             return operand
-        if type_name not in TYPES:
-            raise WhereError(f"invalid syntax for type {type_name}: {operand.text}", at=operand.at)
         if operand.parameter is not None:
             self._parameter_types[operand.parameter] = type_name
         try:
@@ -202,7 +211,9 @@ class _Checker:
                 message = f'could not cast value "{text}" from {source} to {target}'
                 raise WhereError(message, at=syntax.operand.at) from None
         if source != target and (source, target) not in CASTS and (source, target) not in NO_OPS:
-            raise WhereError(f"unknown cast from type {source} to type {target}", at=syntax.operand.at)
+            raise WhereError(
+                f"unknown cast from type {source} to type {target}", at=syntax.operand.at
+            )
         return folding.cast(operand, target)
 
     # --- logic --------------------------------------------------------------------------------
@@ -212,7 +223,9 @@ class _Checker:
         node = self._typed(operand, "bool")
         if type_of(node) != "bool":
             what = f"reference {node.name}" if isinstance(node, Column) else "expression"
-            raise WhereError(f"{what} of type {type_of(node)} is not castable to bool", at=syntax.at)
+            raise WhereError(
+                f"{what} of type {type_of(node)} is not castable to bool", at=syntax.at
+            )
         return node
 
     def _junction(self, syntax: Junction) -> Node:
@@ -272,7 +285,9 @@ class _Checker:
         """Text is ordered bytewise only where a column brings collation C along."""
         if FAMILIES[type_of(left)] != "text":
             return
-        if not self._collation_is_c or not (isinstance(left, Column) or isinstance(right, Column)):
+        if not self._locale.collation_is_c or not (
+            isinstance(left, Column) or isinstance(right, Column)
+        ):
             message = (
                 "text is ordered here by a collation that only Postgres knows;"
                 ' compare columns with COLLATE "C" in their definition, or use = and LIKE'
@@ -336,11 +351,14 @@ class _Checker:
         pattern = self._pattern(syntax)
         if pattern is None:
             return UNKNOWN
-        if syntax.ignores_case and not pattern.isascii():
-            message = "ILIKE beyond ASCII depends on the database's locale: use ASCII patterns, or LIKE"
+        if syntax.ignores_case and not self._folds_surely(pattern):
+            message = "ILIKE of such letters depends on the database's locale: use ASCII, or LIKE"
             raise WhereError(message, at=syntax.pattern.at)
         found = folding.like(operand, pattern, ignores_case=syntax.ignores_case)
         return folding.negation(found) if syntax.is_negated else found
+
+    def _folds_surely(self, pattern: str) -> bool:
+        return pattern.isascii() and (self._locale.lowers_ascii or not {*"iI"} & {*pattern})
 
     def _text(self, syntax: Syntax, at: int) -> Node:
         node = self._typed(self._operand(syntax), "text")
@@ -438,9 +456,11 @@ def _whole(node: Const) -> Const | None:
 
 def _converted(node: Node, target: str) -> Const:
     """A constant of an IN list as one of the list's type."""
-    constant = folding.cast(node, target)
-    assert isinstance(constant, Const)
-    return constant
+    family = FAMILIES[type_of(node)]
+    if family != FAMILIES[target] or family == "moment":
+        node = folding.cast(node, target)
+    assert isinstance(node, Const)
+    return node
 
 
 def _promoted_list(

@@ -1,4 +1,4 @@
-"""The demo's models in Django's admin: one more place to write from, with the page open beside it."""
+"""The demo's models in Django's admin: one more place to write from, beside the page."""
 
 from __future__ import annotations
 

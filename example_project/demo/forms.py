@@ -11,7 +11,7 @@ from example_project.demo.models import Comment, Issue
 class IssueForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     """A new issue, or one with some of its fields changed."""
 
-    # The choices are spelled out because Django offers a blank one for columns whose default is the database's.
+    # Spelled out, because Django offers a blank choice where the default is the database's.
     status = forms.ChoiceField(choices=Issue.Status.choices, initial=Issue.Status.TODO)
     priority = forms.TypedChoiceField(
         choices=Issue.Priority.choices, coerce=int, initial=Issue.Priority.NONE

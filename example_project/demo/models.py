@@ -1,7 +1,7 @@
 """Project, Issue, Comment: the three tables that the demo page follows.
 
-The defaults live in the database (``db_default``), so that a row inserted by hand needs no more than it must:
-``INSERT INTO demo_issue (project_id, title) VALUES (1, 'From psql');``
+The defaults live in the database (``db_default``), so that a row inserted by hand needs no more than
+it must: ``INSERT INTO demo_issue (project_id, title) VALUES (1, 'From psql');``
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The words that the seed is made of: five teams, what they look after, and how engineers talk about it."""
+"""The words of the seed: five teams, what they look after, and how engineers talk about it."""
 
 from __future__ import annotations
 

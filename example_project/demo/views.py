@@ -1,7 +1,7 @@
 """The demo page, and the ordinary Django views that write for it.
 
-No view here knows of shapes: each writes a row, answers and is done. The page hears of the change from its
-shapes, as every other tab does, and as it hears of rows that psql or the admin wrote.
+No view here knows of shapes: each writes a row, answers and is done. The page hears of the change
+from its shapes, as every other tab does, and as it hears of rows that psql or the admin wrote.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from example_project.demo.forms import CommentForm, IssueForm
 from example_project.demo.models import Issue
 
-# The page brings all it needs from its own origin: no inline script, no inline style, no frame around it.
+# The page brings all it needs from its own origin: nothing inline, no frame around it.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",

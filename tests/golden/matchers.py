@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-Json: TypeAlias = "str | int | float | bool | None | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 Saved: TypeAlias = Mapping[str, Json]
 
 
@@ -45,7 +45,9 @@ _KINDS: Mapping[str, Callable[[Json], bool]] = {
     "$int": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "$num_str": lambda value: isinstance(value, str) and re.fullmatch(r"\d+", value) is not None,
     "$int_str": lambda value: isinstance(value, str) and re.fullmatch(r"-?\d+", value) is not None,
-    "$hex32": lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value) is not None,
+    "$hex32": lambda value: (
+        isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value) is not None
+    ),
 }
 
 _ON_TEXT: Mapping[str, Callable[[str, str], bool]] = {

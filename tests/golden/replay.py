@@ -7,6 +7,7 @@ The notation: a case has ``setup`` (SQL) and ``steps``; ``{{t_NAME}}`` is a rela
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -17,10 +18,9 @@ from typing import Any
 import httpx
 import psycopg
 
-from .matchers import mismatch
+from tests.golden.matchers import mismatch
 
 SECRET = "golden-secret"
-PUBLICATION = "electric_publication_default"
 HTTP_TIMEOUT = 60.0
 MOST_REQUESTS_OF_FOLLOW = 200
 
@@ -56,15 +56,17 @@ class Answer:
 class Player:
     """Plays the steps of one case. Close it afterwards."""
 
-    def __init__(self, case: Step, url: str, database_url: str, run_id: str) -> None:
+    def __init__(self, case: Step, url: str, database_url: str, names: Mapping[str, str]) -> None:
         self.case = case
         self.url = url
         self.database_url = database_url
-        self.run_id = run_id
-        self.saved: dict[str, Any] = {"secret": SECRET, "publication": PUBLICATION}
+        self.run_id = f"r{os.urandom(3).hex()}"
+        self.saved: dict[str, Any] = dict(names)
         self.sessions: dict[str, psycopg.Connection[Any]] = {}
         self.pending: dict[str, Future[Answer]] = {}
-        self.client = httpx.Client(timeout=HTTP_TIMEOUT, limits=httpx.Limits(max_keepalive_connections=0))
+        self.client = httpx.Client(
+            timeout=HTTP_TIMEOUT, limits=httpx.Limits(max_keepalive_connections=0)
+        )
         self.threads = ThreadPoolExecutor(8)
         self.kinds: dict[str, Callable[[Step], None]] = {
             "session": self.session,
@@ -86,9 +88,13 @@ class Player:
             # A key of a step names its kind; some are options of others, so the order counts.
             kind = next(name for name in self.kinds if name in step)
             try:
-                self.kinds[kind](self.fill(step, except_for=("expect", "expect_messages", "expect_rows")))
+                self.kinds[kind](
+                    self.fill(step, except_for=("expect", "expect_messages", "expect_rows"))
+                )
             except CaseFailed as error:
-                raise CaseFailed(f"case {self.case['id']}, step {number} ({kind}): {error}") from None
+                raise CaseFailed(
+                    f"case {self.case['id']}, step {number} ({kind}): {error}"
+                ) from None
 
     def close(self) -> None:
         for connection in self.sessions.values():
@@ -203,7 +209,9 @@ class Player:
             headers=request.get("headers"),
             content=content.encode() if content is not None else None,
             json=request.get("json"),
-            timeout=httpx.Timeout(HTTP_TIMEOUT, read=request.get("read_ms", HTTP_TIMEOUT * 1000) / 1000),
+            timeout=httpx.Timeout(
+                HTTP_TIMEOUT, read=request.get("read_ms", HTTP_TIMEOUT * 1000) / 1000
+            ),
         )
         began = time.monotonic()
         response = self.client.send(built, stream=True)
@@ -211,7 +219,9 @@ class Player:
             body, is_closed = self._read(response, request.get("read_ms"))
         finally:
             response.close()
-        return Answer(response.status_code, response.headers, body, time.monotonic() - began, is_closed)
+        return Answer(
+            response.status_code, response.headers, body, time.monotonic() - began, is_closed
+        )
 
     @staticmethod
     def _read(response: httpx.Response, read_ms: int | None) -> tuple[bytes, bool]:
@@ -234,7 +244,9 @@ class Player:
             self.saved[name] = self._value(answer, source)
         expected = step.get("expect", {})
         if "status" in expected and expected["status"] != answer.status:
-            raise CaseFailed(f"expected status {expected['status']}, got {answer.status}: {answer.body[:2000]!r}")
+            raise CaseFailed(
+                f"expected status {expected['status']}, got {answer.status}: {answer.body[:2000]!r}"
+            )
         for name, value in expected.get("headers", {}).items():
             self.expect(value, answer.headers.get(name), f"header {name}")
         for name in expected.get("absent", ()):
@@ -257,7 +269,9 @@ class Player:
         elif isinstance(expected, dict) and "$sse" in expected:
             self.expect(expected["$sse"], answer.events(), "events")
             if expected.get("closed", answer.is_closed) != answer.is_closed:
-                raise CaseFailed(f"the stream was {'' if answer.is_closed else 'not '}ended by the server")
+                raise CaseFailed(
+                    f"the stream was {'' if answer.is_closed else 'not '}ended by the server"
+                )
         else:
             self.expect(expected, answer.json(), "body")
 
@@ -269,6 +283,6 @@ class Player:
         try:
             for part in path.split("."):
                 value = value[int(part)] if isinstance(value, list) else value[part]
-        except (KeyError, IndexError):
+        except (KeyError, IndexError, ValueError, TypeError):
             raise CaseFailed(f"nothing at {path} in {answer.body[:2000]!r}") from None
         return value

@@ -6,7 +6,6 @@ Each profile is one server process with an environment of its own.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Protocol
 import psycopg
 import pytest
 
-from .replay import SECRET, Player
+from tests.golden.replay import SECRET, Player
 
 CASES = [
     json.loads(line)
@@ -32,6 +31,12 @@ PROFILES = {
     "admission2": {**_OPEN, "ELECTRIC_MAX_CONCURRENT_REQUESTS": '{"initial":2,"existing":2}'},
     "manual": {**_OPEN, "ELECTRIC_MANUAL_TABLE_PUBLISHING": "true"},
 }
+# The fixture names a server's stream, and so its publication, after the server's database.
+_CREATE_PUBLICATION = (
+    "DO $$ BEGIN EXECUTE format('CREATE PUBLICATION %I', 'electric_publication_' || current_database());"
+    " END $$"
+)
+BEFORE_START = {"manual": (_CREATE_PUBLICATION,)}
 
 _SUBSET = "subset snapshots are not built yet"
 _SUBQUERY = "subqueries are not built yet"
@@ -48,6 +53,7 @@ class Server(Protocol):
 
     url: str
     database_url: str
+    stream_id: str
 
 
 def _parameters() -> list[Any]:
@@ -58,7 +64,11 @@ def _parameters() -> list[Any]:
             marks=[
                 pytest.mark.xdist_group(f"golden-{case['profile']}"),
                 *([pytest.mark.slow] if case.get("slow") else []),
-                *([pytest.mark.xfail(reason=NOT_YET[case["id"]], strict=True)] if case["id"] in NOT_YET else []),
+                *(
+                    [pytest.mark.xfail(reason=NOT_YET[case["id"]], strict=True)]
+                    if case["id"] in NOT_YET
+                    else []
+                ),
             ],
         )
         for case in CASES
@@ -72,12 +82,16 @@ def _server_version(database_url: str) -> int:
 
 
 @pytest.mark.parametrize("case", _parameters())
-def test_golden_case(case: dict[str, Any], electric_server: Callable[[dict[str, str]], Server]) -> None:
+def test_golden_case(
+    case: dict[str, Any], electric_server: Callable[[dict[str, str]], Server]
+) -> None:
     """The server answers as the case says."""
-    server = electric_server(PROFILES[case["profile"]])
+    profile = case["profile"]
+    server = electric_server(PROFILES[profile], before_start=BEFORE_START.get(profile, ()))
     if "pg<18" in (case.get("requires") or ()) and _server_version(server.database_url) >= 180000:
         pytest.skip("Postgres 18 replicates generated columns")
-    player = Player(case, server.url, server.database_url, run_id=f"r{os.urandom(3).hex()}")
+    names = {"secret": SECRET, "publication": f"electric_publication_{server.stream_id}"}
+    player = Player(case, server.url, server.database_url, names)
     try:
         player.play()
     finally:

@@ -22,11 +22,17 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--database", default=ALIAS, help="alias in DATABASES and ELECTRIC (default: default)")
         parser.add_argument(
-            "--once", action="store_true", help="stop when everything committed before the start is in the logs"
+            "--database", default=ALIAS, help="alias in DATABASES and ELECTRIC (default: default)"
         )
-        parser.add_argument("--until-lsn", metavar="LSN", help="stop when everything up to this LSN is in the logs")
+        parser.add_argument(
+            "--once",
+            action="store_true",
+            help="stop when everything committed before the start is in the logs",
+        )
+        parser.add_argument(
+            "--until-lsn", metavar="LSN", help="stop when everything up to this LSN is in the logs"
+        )
 
     def handle(self, *args: object, **options: object) -> None:
         try:

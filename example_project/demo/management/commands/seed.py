@@ -19,7 +19,7 @@ from example_project.demo.models import Comment, Issue, Project
 ISSUES = 400
 COMMENTS_PER_ISSUE = 2
 BATCH = 200
-# The same seed gives the same rows on every machine; only the dates are counted back from the day of seeding.
+# The same rows on every machine; only the dates are counted back from the day of seeding.
 RANDOM_SEED = 42
 AGE = timedelta(days=180)
 
@@ -35,7 +35,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--issues", type=int, default=ISSUES, metavar="N",
-            help=f"how many issues to write (default {ISSUES}), with {COMMENTS_PER_ISSUE} comments each on average",
+            help=f"how many issues to write (default {ISSUES}), "
+            f"with {COMMENTS_PER_ISSUE} comments each on average",
         )  # fmt: skip
         parser.add_argument(
             "--force", action="store_true", help="write, even if there are issues already"
@@ -49,7 +50,7 @@ class Command(BaseCommand):
                 f"Seeded already: {_contents()}. Nothing to do (--force writes more)."
             )
             return
-        # All or nothing: a seed that was cut off leaves no half that the next run would take for the whole.
+        # All or nothing: a seed cut off leaves no half that the next run would take for the whole.
         with transaction.atomic():
             self._seed(issues)
         self.stdout.write(self.style.SUCCESS(f"Seeded: {_contents()}."))

@@ -47,7 +47,10 @@ const list = new VirtualList($("#issues"), {
   onOpen: (key) => openIssue(issues.rows.get(key)),
 });
 const detail = new Detail($("#detail"), { gate, follow, onClose: closeIssue });
-const projects = follow({ table: "demo_project", columns: ["id", "name", "key", "color"] }, showProjects);
+const projects = follow(
+  { table: "demo_project", columns: ["id", "name", "key", "color"] },
+  showProjects,
+);
 let issues = followIssues();
 
 listen();
@@ -62,7 +65,10 @@ function follow(definition, onChange) {
 function followIssues() {
   $("#issues").setAttribute("aria-busy", "true");
   changed.clear();
-  const shape = follow(issuesDefinition(), (changes, isFirst) => shape === issues && onIssues(changes, isFirst));
+  const shape = follow(
+    issuesDefinition(),
+    (changes, isFirst) => shape === issues && onIssues(changes, isFirst),
+  );
   return shape;
 }
 
@@ -132,10 +138,17 @@ function fillRow(element, issue) {
   element.querySelector("time").textContent = ago(issue.updated);
   element.querySelector("time").title = `Updated ${fullDate(issue.updated)}`;
   const assignee = issue.assignee || "nobody";
-  element.setAttribute("aria-label", `${name}: ${issue.title}. ${status}, ${priority}, ${assignee}`);
+  element.setAttribute(
+    "aria-label",
+    `${name}: ${issue.title}. ${status}, ${priority}, ${assignee}`,
+  );
 }
 
-function setIcon(/** @type {SVGElement} */ icon, /** @type {string} */ kind, /** @type {unknown} */ value) {
+function setIcon(
+  /** @type {SVGElement} */ icon,
+  /** @type {string} */ kind,
+  /** @type {unknown} */ value,
+) {
   icon.setAttribute("class", `icon ${kind} ${kind}-${value}`);
   icon.firstElementChild.setAttribute("href", `#${kind}-${value}`);
 }
@@ -151,7 +164,10 @@ function showProjects() {
   projectsById.clear();
   const sorted = [...projects.rows.values()].sort((a, b) => a.name.localeCompare(b.name));
   for (const project of sorted) projectsById.set(project.id, project);
-  $("#projects").replaceChildren(...[...$("#projects").children].slice(0, 2), ...sorted.map(projectChoice));
+  $("#projects").replaceChildren(
+    ...[...$("#projects").children].slice(0, 2),
+    ...sorted.map(projectChoice),
+  );
   const select = $("#new-project");
   const { value } = select;
   select.replaceChildren(...sorted.map(({ id, name }) => new Option(name, id)));
@@ -231,7 +247,6 @@ async function create(/** @type {SubmitEvent} */ event) {
 // --- What is going on ------------------------------------------------------------------------------
 
 function showState() {
-  if (!issues) return;
   const shapes = [issues, projects];
   const { state, reason } = shapes.reduce((a, b) => (rank(b) > rank(a) ? b : a));
   const pill = $("#state");
@@ -252,7 +267,9 @@ function rank(/** @type {Shape} */ shape) {
 }
 
 function showProblem(/** @type {string} */ reason) {
-  const hint = reason.startsWith("401") ? " This page needs an open server: ELECTRIC_INSECURE=true." : "";
+  const hint = reason.startsWith("401")
+    ? " This page needs an open server: ELECTRIC_INSECURE=true."
+    : "";
   $("#problem").hidden = !reason;
   $("#problem").textContent = reason && `The server does not answer as it should: ${reason}${hint}`;
 }
@@ -271,8 +288,12 @@ function showLastChange(changes) {
 /** @param {import("./shape.js").Trip} trip */
 function showTrip({ url, status, milliseconds, messages }) {
   const item = document.createElement("li");
-  const took = milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
-  item.textContent = `${status} · ${took} · ${counted(messages, "message")} · ${decodeURIComponent(url.search.replaceAll("+", " "))}`;
+  const took =
+    milliseconds < 1000
+      ? `${Math.round(milliseconds)} ms`
+      : `${(milliseconds / 1000).toFixed(1)} s`;
+  const query = decodeURIComponent(url.search.replaceAll("+", " "));
+  item.textContent = `${status} · ${took} · ${counted(messages, "message")} · ${query}`;
   const trips = $("#trips ol");
   trips.prepend(item);
   while (trips.children.length > TRIPS_KEPT) trips.lastElementChild.remove();
@@ -283,8 +304,15 @@ function showTrip({ url, status, milliseconds, messages }) {
 function readAddress() {
   const given = new URLSearchParams(location.search);
   const sort = given.get("sort") ?? "";
-  const [project, status, issue] = ["project", "status", "issue"].map((name) => given.get(name) ?? "");
-  return { project: /^\d+$/.test(project) ? project : "", status, issue, sort: sort in SORTS ? sort : "newest" };
+  const [project, status, issue] = ["project", "status", "issue"].map(
+    (name) => given.get(name) ?? "",
+  );
+  return {
+    project: /^\d+$/.test(project) ? project : "",
+    status,
+    issue,
+    sort: sort in SORTS ? sort : "newest",
+  };
 }
 
 function writeAddress() {

@@ -77,13 +77,16 @@ export class Detail {
     panel.querySelector(".close").addEventListener("click", () => this.onClose());
     panel.addEventListener("keydown", (event) => event.key === "Escape" && this.onClose());
     form.addEventListener("input", (event) => this.#onInput(event.target));
-    form.addEventListener("change", (event) => event.target.matches("select") && this.#save());
+    form.addEventListener("change", (event) => this.#onChoice(event.target));
     form.elements.title.addEventListener("keydown", submitOnEnter);
-    form.addEventListener("submit", (event) => (event.preventDefault(), this.#save()));
+    onSubmit(form, () => this.#save([...this.#edited]));
+    onSubmit(commentForm, () => this.#comment());
     form.querySelector(".revert").addEventListener("click", () => this.#revert());
     form.querySelector(".delete").addEventListener("click", () => this.confirm.showModal());
-    this.confirm.addEventListener("close", () => this.confirm.returnValue === "delete" && this.#delete());
-    commentForm.addEventListener("submit", (event) => (event.preventDefault(), this.#comment()));
+    this.confirm.addEventListener(
+      "close",
+      () => this.confirm.returnValue === "delete" && this.#delete(),
+    );
   }
 
   /** @param {Row} issue */
@@ -99,7 +102,9 @@ export class Detail {
     this.panel.querySelector(".psql code").textContent =
       `UPDATE demo_issue SET title = 'Hello from psql'\n WHERE id = ${issue.id};`;
     const definition = { table: "demo_comment", where: "issue_id = $1", params: [issue.id] };
-    const comments = this.follow(definition, (changes, isFirst) => this.#showComments(comments, changes, isFirst));
+    const comments = this.follow(definition, (changes, isFirst) =>
+      this.#showComments(comments, changes, isFirst),
+    );
     this.#comments = comments;
   }
 
@@ -126,6 +131,11 @@ export class Detail {
     this.#showButtons();
   }
 
+  /** A choice is saved when it is made; what is being written waits for the button. */
+  #onChoice(/** @type {HTMLInputElement} */ field) {
+    if (field.matches("select")) this.#save([field.name]);
+  }
+
   #revert() {
     this.#edited.clear();
     showErrors(this.form, {});
@@ -133,10 +143,10 @@ export class Detail {
   }
 
   /** Only what was edited is sent, so that two people who edit different fields do not undo each other. */
-  async #save() {
+  async #save(/** @type {string[]} */ names) {
     const issue = this.#issue;
-    if (!issue || this.#edited.size === 0) return;
-    const sent = Object.fromEntries([...this.#edited].map((name) => [name, this.form.elements[name].value]));
+    if (!issue || names.length === 0) return;
+    const sent = Object.fromEntries(names.map((name) => [name, this.form.elements[name].value]));
     const outcome = await write(`/demo/issues/${issue.id}/`, sent, this.gate);
     if (this.id !== issue.id) return;
     showErrors(this.form, outcome.ok ? {} : outcome.errors);
@@ -172,7 +182,9 @@ export class Detail {
    */
   #showComments(shape, changes, isFirst) {
     if (shape !== this.#comments) return;
-    const rows = [...shape.rows].sort(([, a], [, b]) => byText(a.created, b.created) || Number(a.id) - Number(b.id));
+    const rows = [...shape.rows].sort(
+      ([, a], [, b]) => byText(a.created, b.created) || Number(a.id) - Number(b.id),
+    );
     this.panel.querySelector("#comments-title").textContent = counted(rows.length, "comment");
     const shown = new Map([...this.list.children].map((element) => [element.dataset.key, element]));
     this.list.replaceChildren(...rows.map(([key, row]) => fillComment(shown.get(key), key, row)));
@@ -203,6 +215,14 @@ export function fillAvatar(element, person) {
   element.title = person || "Nobody";
   element.classList.toggle("nobody", !person);
   element.style.setProperty("--hue", String(hue(person)));
+}
+
+/** @param {HTMLFormElement} form @param {() => void} action */
+function onSubmit(form, action) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    action();
+  });
 }
 
 /** The title may take several lines on the screen, but it is one line. */

@@ -82,7 +82,9 @@ export class VirtualList {
   }
 
   #measure() {
-    const height = Number.parseFloat(getComputedStyle(this.viewport).getPropertyValue("--row-height"));
+    const height = Number.parseFloat(
+      getComputedStyle(this.viewport).getPropertyValue("--row-height"),
+    );
     if (height === this.#rowHeight) return this.#draw();
     this.#rowHeight = height;
     for (const drawn of this.#drawn.values()) drawn.index = -1;
@@ -109,7 +111,10 @@ export class VirtualList {
   #draw() {
     const { scrollTop, clientHeight } = this.viewport;
     const first = Math.max(0, Math.floor(scrollTop / this.#rowHeight) - MARGIN);
-    const last = Math.min(this.#items.length, Math.ceil((scrollTop + clientHeight) / this.#rowHeight) + MARGIN);
+    const last = Math.min(
+      this.#items.length,
+      Math.ceil((scrollTop + clientHeight) / this.#rowHeight) + MARGIN,
+    );
     this.#discard(first, last);
     // In document order, for those who read the page by ear.
     let next = this.canvas.firstElementChild;
@@ -136,7 +141,8 @@ export class VirtualList {
     const { key, row } = this.#items[index];
     const drawn = this.#drawn.get(key) ?? this.#create(key);
     if (drawn.row !== row) this.fill(drawn.element, row);
-    if (drawn.index !== index) drawn.element.style.transform = `translateY(${index * this.#rowHeight}px)`;
+    if (drawn.index !== index)
+      drawn.element.style.transform = `translateY(${index * this.#rowHeight}px)`;
     drawn.row = row;
     drawn.index = index;
     drawn.element.setAttribute("aria-posinset", String(index + 1));
@@ -157,7 +163,8 @@ export class VirtualList {
 
   #markActive() {
     const active = this.#active === null ? undefined : this.#drawn.get(this.#active);
-    for (const { element } of this.#drawn.values()) element.classList.toggle("active", element === active?.element);
+    for (const { element } of this.#drawn.values())
+      element.classList.toggle("active", element === active?.element);
     if (active) this.viewport.setAttribute("aria-activedescendant", active.element.id);
     else this.viewport.removeAttribute("aria-activedescendant");
   }
@@ -169,9 +176,17 @@ export class VirtualList {
 
   #onKey(/** @type {KeyboardEvent} */ event) {
     const page = Math.max(1, Math.floor(this.viewport.clientHeight / this.#rowHeight) - 1);
-    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
+    const steps = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -Infinity,
+      End: Infinity,
+    };
     if (event.key in steps) this.#move(steps[event.key]);
-    else if ((event.key === "Enter" || event.key === " ") && this.#active) this.onOpen(this.#active);
+    else if ((event.key === "Enter" || event.key === " ") && this.#active)
+      this.onOpen(this.#active);
     else return;
     event.preventDefault();
   }

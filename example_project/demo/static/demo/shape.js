@@ -134,7 +134,12 @@ export class Shape {
     const started = performance.now();
     const { response, messages } = await this.#fetch(url);
     const milliseconds = performance.now() - started;
-    this.callbacks.onTrip?.({ url, status: response.status, milliseconds, messages: messages.length });
+    this.callbacks.onTrip?.({
+      url,
+      status: response.status,
+      milliseconds,
+      messages: messages.length,
+    });
     if (response.status === 409 || messages.some(isMustRefetch)) await this.#startOver();
     else this.#read(response, messages);
   }
@@ -165,8 +170,11 @@ export class Shape {
     const aborting = new AbortController();
     const signal = AbortSignal.any([this.#stopping.signal, aborting.signal]);
     const hold = () => aborting.abort(new Held());
-    const giveUp = () => aborting.abort(new Unavailable("The server has been silent for too long."));
+    const giveUp = () =>
+      aborting.abort(new Unavailable("The server has been silent for too long."));
+    const lose = () => aborting.abort(new Unavailable("The network is gone."));
     if (this.#isUpToDate) this.gate.addEventListener("close", hold);
+    addEventListener("offline", lose);
     const timer = setTimeout(giveUp, LONGEST_WAIT);
     try {
       // After a failure we want to know how the server is, not what a cache remembers of it.
@@ -178,6 +186,7 @@ export class Shape {
       throw signal.aborted ? signal.reason : error;
     } finally {
       clearTimeout(timer);
+      removeEventListener("offline", lose);
       this.gate.removeEventListener("close", hold);
     }
   }
@@ -187,7 +196,9 @@ export class Shape {
     const handle = headers.get("electric-handle");
     const offset = headers.get("electric-offset");
     if (!handle || !offset) {
-      throw new Refused("The answer has no electric-handle or electric-offset: is a proxy removing headers?");
+      throw new Refused(
+        "The answer has no electric-handle or electric-offset: is a proxy removing headers?",
+      );
     }
     this.handle = handle;
     this.offset = offset;

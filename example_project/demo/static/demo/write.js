@@ -16,7 +16,11 @@ export async function write(path, fields, gate) {
   gate.close("writing");
   try {
     const headers = { "X-CSRFToken": csrfToken(), Accept: "application/json" };
-    const response = await fetch(path, { method: "POST", headers, body: new URLSearchParams(fields) });
+    const response = await fetch(path, {
+      method: "POST",
+      headers,
+      body: new URLSearchParams(fields),
+    });
     return await outcome(response);
   } catch {
     return failed("The server cannot be reached. Nothing was saved.");
@@ -53,7 +57,9 @@ export function showErrors(form, errors) {
   for (const place of form.querySelectorAll("[data-error]")) {
     const messages = errors[place.dataset.error] ?? [];
     place.textContent = messages.join(" ");
-    form.elements.namedItem(place.dataset.error)?.setAttribute("aria-invalid", String(messages.length > 0));
+    form.elements
+      .namedItem(place.dataset.error)
+      ?.setAttribute("aria-invalid", String(messages.length > 0));
   }
   const wrong = form.querySelector('[aria-invalid="true"]');
   if (wrong) wrong.focus();

@@ -1,0 +1,61 @@
+"""What Linux knows about a process: processor time, memory, whether it is paused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_KIB_FIELDS = {"VmRSS", "VmHWM"}
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and all its threads."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def memory_mib(pid: int, field: str = "VmRSS") -> float:
+    """``VmRSS`` (now) or ``VmHWM`` (the most it had) in MiB."""
+    assert field in _KIB_FIELDS
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name == field:
+            return int(rest.split()[0]) / 1024
+    raise RuntimeError(f"process {pid} has no {field}")
+
+
+def forget_peak(pid: int) -> None:
+    """Let ``VmHWM`` begin again at ``VmRSS``."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def run_timed(command: list[str], timeout: float) -> tuple[float, float]:
+    """Run a program to its end: seconds that passed, and processor seconds that it took."""
+    began = time.perf_counter()
+    before = os.times()
+    finished = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    took = time.perf_counter() - began
+    after = os.times()
+    if finished.returncode:
+        raise RuntimeError(f"{command[0]}: {finished.stdout}{finished.stderr}")
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return took, cpu
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return "unknown"
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,193 @@
+"""replication: changes a second from the WAL into the logs of ``field = const`` shapes.
+
+The worker is paused while a backlog is written, then timed while it drains: writers do not limit it.
+Each change belongs to exactly one shape, and the shapes take turns, so that a transaction of 100 rows
+goes to 100 logs. The last change of the backlog goes to a table of its own; when the log of its shape
+can be read, all logs hold everything. The floor, ``pg_recvlogical -f /dev/null``, drains the same WAL
+just before, from a slot that was made at the same place.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks import data
+from benchmarks.figures import Figure, Target, check, median, spread
+from benchmarks.fleet import Fleet, where_of
+from benchmarks.processes import cpu_seconds, run_timed
+from benchmarks.run import Run
+from django_electric.errors import ShapeGone
+
+SCENARIO = "replication"
+FLOOR_SLOT = "bench_floor"
+DRAIN_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """One backlog, drained by us and by the floor; changes a second."""
+
+    ours: float
+    floor: float
+    cpu_us: float
+    """Processor time of the worker, microseconds a change."""
+
+
+class Backlog:
+    """Writes backlogs to a fleet and times how they are drained."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.inserted = 0
+        self.updated = 0
+        self._marks = 0
+
+    def inserts(self, count: int, rows: int, tenants: int) -> Drain:
+        """*count* new rows, *rows* in a transaction."""
+        statement = data.insert_in_transactions(self.inserted + 1, count, rows, tenants)
+        self.inserted += count
+        return self._drain(statement, count)
+
+    def updates(self, count: int, rows: int) -> Drain:
+        """The *count* newest rows again, *rows* in a transaction."""
+        self.updated += count
+        return self._drain(
+            data.update_in_transactions(self.inserted - count + 1, count, rows), count
+        )
+
+    def _drain(self, statement: str, count: int) -> Drain:
+        fleet = self.fleet
+        fleet.pause_worker()
+        fleet.make_slot(FLOOR_SLOT)
+        try:
+            self._marks += 1
+            fleet.sql(statement, f"INSERT INTO marks VALUES ({self._marks})")
+            floor, _ = run_timed(self._floor_command(), DRAIN_SECONDS)
+        finally:
+            fleet.drop_slot(FLOOR_SLOT)
+            cpu = cpu_seconds(fleet.worker_pid)
+            began = time.perf_counter()
+            fleet.resume_worker()
+        self._wait_for_mark()
+        took = time.perf_counter() - began
+        cpu = cpu_seconds(fleet.worker_pid) - cpu
+        return Drain(count / took, count / floor, cpu / count * 1e6)
+
+    def _floor_command(self) -> list[str]:
+        fleet = self.fleet
+        end = fleet.query("SELECT pg_current_wal_flush_lsn()::text")[0][0]
+        return [
+            str(fleet.cluster.bin / "pg_recvlogical"), "-d", fleet.dsn, "-S", FLOOR_SLOT, "--start",
+            "-f", "/dev/null", "-o", "proto_version=1", "-o", f"publication_names={fleet.publication}",
+            "--no-loop", "-E", str(end),
+        ]  # fmt: skip
+
+    def _wait_for_mark(self) -> None:
+        end = time.monotonic() + DRAIN_SECONDS
+        reader = self.fleet.storage.reader(self.fleet.mark)
+        tail = f'"id":"{self._marks}"'.encode()
+        seen = 0
+        while True:
+            size = reader.state().size
+            if size != seen:
+                seen = size
+                if tail in _log_tail(self.fleet, self.fleet.mark):
+                    break
+            time.sleep(0.005)
+            if time.monotonic() > end:
+                raise RuntimeError("the backlog is not drained\n" + self.fleet.logs())
+        reader.close()
+
+
+def _log_tail(fleet: Fleet, handle: str) -> bytes:
+    """Everything that the log of a shape holds after its snapshot."""
+    return b"".join(log_parts(fleet, handle))
+
+
+def log_parts(fleet: Fleet, handle: str) -> list[bytes]:
+    """The log of a shape after its snapshot, chunk by chunk, through the package's own reader."""
+    reader = fleet.storage.reader(handle)
+    parts = []
+    try:
+        from django_electric.shapes.offset import SNAPSHOT_END
+
+        offset = SNAPSHOT_END
+        while (chunk := reader.chunk_after(offset)) is not None and chunk.size:
+            parts.append(reader.read(chunk, 0, chunk.size))
+            offset = chunk.end
+    finally:
+        reader.close()
+    return parts
+
+
+def check_logs(fleet: Fleet, backlog: Backlog) -> None:
+    """Every change is in one log, once; the rows of some shapes are those of the table."""
+    expected = backlog.inserted + backlog.updated
+    found = 0
+    for handle in fleet.handles:
+        try:
+            found += sum(part.count(b"\n") for part in log_parts(fleet, handle))
+        except ShapeGone:
+            check(False, f"the shape {handle} was rotated")
+    check(found == expected, f"the logs hold {found} entries for {expected} changes")
+    check_shapes(fleet, {1, len(fleet.handles) // 2, len(fleet.handles) - 1})
+
+
+def check_shapes(fleet: Fleet, tenants: set[int]) -> None:
+    """What a client holds of some shapes is what ``SELECT`` says."""
+    with fleet.client() as client:
+        for tenant in sorted(t for t in tenants if 0 <= t < len(fleet.handles)):
+            chunks = [c.body for c in client.chunks(table="items", where=where_of(tenant))]
+            rows = {int(str(v["id"])): (v["title"], v["price"]) for v in data.materialise(chunks).values()}
+            wanted = fleet.query(f"SELECT id, title, price::text FROM items WHERE {where_of(tenant)}")
+            same = rows == {row[0]: (row[1], row[2]) for row in wanted}
+            check(same, f"the shape of tenant {tenant} differs from its SELECT")
+
+
+def measure(run: Run) -> list[Figure]:
+    """1, 1,000 and 10,000 shapes; transactions of 100 rows and of one; updates besides."""
+    fleet = run.fleet()
+    backlog = Backlog(fleet)
+    figures: list[Figure] = []
+    alone: dict[str, float] = {}
+    for size in run.sizes:
+        run.say(f"replication: {size:,} shapes")
+        fleet.grow(size)
+        for rows, count in ((100, run.changes), (1, run.changes // 4)):
+            backlog.inserts(count // 4, rows, size)
+            drains = [backlog.inserts(count, rows, size) for _ in range(run.runs)]
+            kind = f"{rows}-row transactions"
+            figures.append(_figure(size, kind, drains, alone, {100: 20_000, 1: 8_000}[rows]))
+            run.show(figures[-1])
+    drains = [backlog.updates(run.changes // 2, 100) for _ in range(run.runs)]
+    figures.append(_figure(run.sizes[-1], "100-row transactions of UPDATE", drains, {}, None))
+    run.show(figures[-1])
+    check_logs(fleet, backlog)
+    return figures
+
+
+def _figure(
+    size: int, kind: str, drains: Sequence[Drain], alone: dict[str, float], wanted: int | None
+) -> Figure:
+    ours, floor = median([d.ours for d in drains]), median([d.floor for d in drains])
+    first = alone.setdefault(kind, ours)
+    targets: tuple[Target, ...] = ()
+    if size >= 10_000 and wanted:
+        targets = (
+            Target(f"≥ {wanted:,}/s", ours >= wanted),
+            Target("≥ 1/4 of the floor", ours >= floor / 4),
+            Target("within 20 % of 1 shape", ours >= first * 0.8),
+        )
+    plural = "shape" if size == 1 else "shapes"
+    return Figure(
+        SCENARIO,
+        f"{size:,} {plural}, {kind}",
+        ours,
+        "changes/s",
+        floor,
+        "pg_recvlogical",
+        targets=targets,
+        note=f"worker {median([d.cpu_us for d in drains]):.1f} us CPU a change; runs {spread([d.ours for d in drains])}",
+    )

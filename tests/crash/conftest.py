@@ -1,0 +1,56 @@
+"""Servers that tests of this folder may mistreat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from example_project.embedded_postgres import Cluster, postgres
+from tests.support.followers import Followers
+from tests.support.server import ElectricServer
+
+ENVIRONMENT = {
+    "ELECTRIC_LONG_POLL_TIMEOUT": "400",
+    "ELECTRIC_ENABLE_INTEGRATION_TESTING": "true",
+}
+
+
+@pytest.fixture(scope="module")
+def crash_server(postgres_cluster: Cluster) -> Iterator[ElectricServer]:
+    """The server of one file of tests; each test leaves its processes running."""
+    with ElectricServer(postgres_cluster, ENVIRONMENT) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def own_cluster() -> Iterator[Cluster]:
+    """A cluster whose settings the tests of one file may change."""
+    with postgres() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def own_cluster_server(own_cluster: Cluster) -> Iterator[ElectricServer]:
+    with ElectricServer(own_cluster, ENVIRONMENT) as server:
+        yield server
+
+
+@pytest.fixture
+def follow_all() -> Iterator[Callable[[ElectricServer], Followers]]:
+    """``follow_all(server)``: followers that are stopped at the end, and must not have seen a fault."""
+    made: list[Followers] = []
+
+    def make(server: ElectricServer) -> Followers:
+        followers = Followers(server)
+        followers.__enter__()
+        made.append(followers)
+        return followers
+
+    yield make
+    try:
+        for followers in made:
+            followers.check()
+    finally:
+        for followers in made:
+            followers.__exit__()

@@ -1,0 +1,191 @@
+"""The look-up on a real database: the catalogue, the `Shape` table, and memory when it is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from django.db import OperationalError, connection, connections
+
+from django_electric.conf import ElectricSettings
+from django_electric.protocol.params import InvalidRequest, ShapeRequest, parse
+from django_electric.web.database import DatabaseThreads, DatabaseUnreachable
+from django_electric.web.shapes import Found, Mismatch, NotRegistered, Shapes
+
+
+@pytest.fixture
+def _items(transactional_db: None) -> None:
+    """A database with a table, really committed: the look-up has connections of its own."""
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS items")
+        cursor.execute("CREATE TABLE items (id int PRIMARY KEY, value text NOT NULL)")
+
+
+@pytest.fixture
+async def threads(_items: None) -> AsyncIterator[DatabaseThreads]:
+    threads = DatabaseThreads("default")
+    yield threads
+    threads.close()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def shapes(settings: ElectricSettings, threads: DatabaseThreads, clock: Clock) -> Shapes:
+    return Shapes(settings, threads, clock)
+
+
+def wanting(**parameters: str) -> ShapeRequest:
+    return parse({"table": "items", "offset": "-1", **parameters})
+
+
+async def find(shapes: Shapes, *, may_register: bool = True, **parameters: str) -> Found:
+    found = await shapes.find(wanting(**parameters).shape, may_register=may_register)
+    assert isinstance(found, Found)
+    return found
+
+
+async def alter(threads: DatabaseThreads, *statements: str) -> None:
+    def work() -> None:
+        with connections["default"].cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    await threads.run(work)
+
+
+async def test_the_same_definition_is_registered_once(shapes: Shapes) -> None:
+    first = await find(shapes)
+    assert not first.is_filled
+    assert (await find(shapes, table='public."items"')).handle == first.handle
+    assert (await find(shapes, replica="full")).handle != first.handle
+
+
+async def test_without_leave_nothing_is_registered(shapes: Shapes) -> None:
+    assert await shapes.find(wanting().shape, may_register=False) == NotRegistered()
+    assert await shapes.find(wanting().shape, may_register=False) == NotRegistered()
+
+
+async def test_an_invalid_request_is_told_so(shapes: Shapes) -> None:
+    with pytest.raises(InvalidRequest):
+        await find(shapes, table="nope")
+
+
+async def test_a_request_that_continues_asks_no_database(shapes: Shapes, clock: Clock) -> None:
+    found = await find(shapes)
+    live = wanting(offset="0_0", handle=found.handle, live="true")
+    caught_up = wanting(offset="0_0", handle=found.handle)
+    assert shapes.remembered(live) == shapes.remembered(caught_up) == found
+    clock.now += 60
+    assert shapes.remembered(live) == found
+    assert shapes.remembered(caught_up) is None, "the schema must be current"
+
+
+async def test_a_request_that_begins_or_has_another_handle_asks_the_database(
+    shapes: Shapes,
+) -> None:
+    found = await find(shapes)
+    assert shapes.remembered(wanting(handle=found.handle)) is None
+    assert shapes.remembered(wanting(offset="0_0", handle="1-1", live="true")) is None
+    shapes.forget(found.handle)
+    assert shapes.remembered(wanting(offset="0_0", handle=found.handle, live="true")) is None
+    assert not shapes.knows(found.handle)
+
+
+@pytest.mark.parametrize(
+    ("statement", "is_rotated"),
+    [
+        ("ALTER TABLE items ALTER value TYPE varchar(50)", True),
+        ("ALTER TABLE items ALTER value DROP NOT NULL", False),
+    ],
+)
+async def test_a_shape_whose_column_changed_its_type_is_rotated(
+    shapes: Shapes, threads: DatabaseThreads, statement: str, is_rotated: bool
+) -> None:
+    before = await find(shapes)
+    await alter(threads, statement)
+    after = await find(shapes)
+    assert (after.rotated == before.handle) is is_rotated
+    assert (after.handle != before.handle) is is_rotated
+
+
+async def test_a_table_made_anew_is_another_shape(shapes: Shapes, threads: DatabaseThreads) -> None:
+    before = await find(shapes)
+    await alter(threads, "DROP TABLE items", "CREATE TABLE items (id int PRIMARY KEY, value text)")
+    assert (await find(shapes)).handle != before.handle
+
+
+async def test_deleting(shapes: Shapes) -> None:
+    found = await find(shapes)
+    assert await shapes.exists(found.handle)
+    assert await shapes.delete(wanting().shape, "1-1") == Mismatch()
+    assert await shapes.delete(wanting().shape, None) == found.handle
+    assert await shapes.delete(None, found.handle) is None
+    assert not await shapes.exists(found.handle)
+
+
+class TestUnreachable:
+    """Existing shapes are served while the database is away."""
+
+    @pytest.fixture
+    def away(self, threads: DatabaseThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def run(*_: object, **__: object) -> None:
+            raise DatabaseUnreachable
+
+        monkeypatch.setattr(threads, "run", run)
+
+    async def test_what_was_found_serves(
+        self, shapes: Shapes, request: pytest.FixtureRequest
+    ) -> None:
+        found = await find(shapes)
+        request.getfixturevalue("away")
+        assert await find(shapes) == found
+
+    async def test_what_was_not_found_does_not(self, shapes: Shapes, away: None) -> None:
+        with pytest.raises(DatabaseUnreachable):
+            await find(shapes)
+
+
+def terminate(pids: set[int]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid", [list(pids)])
+    connection.close()
+
+
+async def test_a_connection_that_was_cut_is_opened_again(threads: DatabaseThreads) -> None:
+    def pid() -> int:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            return int(cursor.fetchone()[0])
+
+    old = {await threads.run(pid) for _ in range(20)}
+    await asyncio.to_thread(terminate, old)
+    new = {await threads.run(pid) for _ in range(20)}
+    assert not old & new
+
+
+async def test_a_database_that_cannot_be_reached_is_not_asked_again_at_once(
+    threads: DatabaseThreads,
+) -> None:
+    asked = []
+
+    def refuse() -> None:
+        asked.append(1)
+        raise OperationalError("connection refused")
+
+    for _ in range(3):
+        with pytest.raises(DatabaseUnreachable):
+            await threads.run(refuse)
+    assert len(asked) <= 2

@@ -1,0 +1,107 @@
+"""The core behind Django: routes, adapters, and the whole of it on a running server."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+from django.http import HttpResponse, StreamingHttpResponse
+from django.test import RequestFactory
+from django.urls import Resolver404, resolve
+
+from django_electric.web.exchange import WebResponse
+from django_electric.web.views import from_django, health, shape, to_django
+from tests.support.server import ElectricServer
+
+
+class TestRoutes:
+    """PROTOCOL section 1.1: empty segments are ignored."""
+
+    @pytest.mark.parametrize("path", ["/v1/shape", "/v1/shape/", "/v1//shape", "//v1/shape//"])
+    def test_spellings_of_the_shape_route(self, path: str) -> None:
+        assert (
+            resolve(
+                path, "django_electric.urls" if path.startswith("//") else "example_project.urls"
+            ).func
+            is shape
+        )
+
+    def test_the_health_route(self) -> None:
+        assert resolve("/v1/health", "example_project.urls").func is health
+
+    @pytest.mark.parametrize("path", ["v1/shapes", "xv1/shape", "v1/shape\n", "v1shape"])
+    def test_other_paths(self, path: str) -> None:
+        with pytest.raises(Resolver404):
+            resolve(path, "django_electric.urls")
+
+
+class TestAdapters:
+    def test_the_query_is_taken_as_it_was_sent(self) -> None:
+        request = RequestFactory().get(
+            "/v1/shape?live=&params%5B1%5D=a%2Bb&x=1&x=2", headers={"origin": "o"}
+        )
+        given = from_django(request)
+        assert given.query == (("live", ""), ("params[1]", "a+b"), ("x", "1"), ("x", "2"))
+        assert given.parameter("x") == "2"
+        assert given.headers["origin"] == "o"
+
+    def test_a_body_is_read_no_further_than_asked(self) -> None:
+        request = RequestFactory().post("/v1/shape", b"x" * 100, content_type="application/json")
+        assert asyncio.run(from_django(request).read_body(10)) == b"x" * 10
+
+    def test_the_headers_are_exactly_the_cores(self) -> None:
+        request = RequestFactory().get("/")
+        answer = to_django(
+            request, WebResponse(401, {"connection": "keep-alive", "etag": '"x"'}, b"{}")
+        )
+        assert isinstance(answer, HttpResponse)
+        assert dict(answer.headers) == {"etag": '"x"'}, (
+            "and WSGI forbids to speak of the connection"
+        )
+
+    def test_a_stream_is_closed_with_the_response(self) -> None:
+        class Body:
+            closed = 0
+
+            async def __aiter__(self):  # type: ignore[no-untyped-def]  # an async generator
+                yield b"x"
+
+            def close(self) -> None:
+                self.closed += 1
+
+        body = Body()
+        answer = to_django(RequestFactory().get("/"), WebResponse(200, {}, stream=body))
+        assert isinstance(answer, StreamingHttpResponse)
+        answer.close()
+        assert body.closed == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/%73hape", "/v1//shape/", "/v1/shape//"])
+def test_no_spelling_of_the_path_gets_around_the_secret(electric_server, path: str) -> None:  # type: ignore[no-untyped-def]  # as made
+    server = electric_server({"ELECTRIC_SECRET": "golden-secret"})
+    answer = httpx.get(f"{server.url}{path}?offset=-1")
+    assert answer.status_code == 401
+    assert "content-type" not in answer.headers
+    assert httpx.get(f"{server.url}{path}?secret=golden-secret").status_code == 400
+
+
+def test_a_waiting_request_holds_no_database_connection(server: ElectricServer) -> None:
+    server.sql("CREATE TABLE IF NOT EXISTS idle (id int PRIMARY KEY)")
+    first = httpx.get(f"{server.url}/v1/shape?table=idle&offset=-1")
+    handle = first.headers["electric-handle"]
+    count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    before = server.query(count)[0][0]
+
+    async def wait_together() -> tuple[object, list[int]]:
+        async with httpx.AsyncClient(timeout=30) as client:
+            url = f"{server.url}/v1/shape?table=idle&offset=0_0&handle={handle}&live=true"
+            tasks = [asyncio.create_task(client.get(url)) for _ in range(50)]
+            await asyncio.sleep(1)
+            during = server.query(count)[0][0]
+            server.sql("INSERT INTO idle VALUES (1) ON CONFLICT DO NOTHING")
+            return during, [answer.status_code for answer in await asyncio.gather(*tasks)]
+
+    during, statuses = asyncio.run(wait_together())
+    assert statuses == [200] * 50
+    assert int(str(during)) <= int(str(before)), "at most the few of the look-up's own threads"

@@ -1,0 +1,116 @@
+"""WHERE.md section 2: what is refused before types are looked at, with the exact message."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_electric.where import WhereError
+from django_electric.where.nodes import (
+    Comparison,
+    Junction,
+    Likeness,
+    Literal,
+    Number,
+    Reference,
+    Truth,
+)
+from django_electric.where.parser import parse
+
+REFUSED = {
+    "1 x 1": 'At location 17: syntax error at or near "x"',
+    "x = = 1": 'At location 19: syntax error at or near "="',
+    "x =": "At location 18: syntax error at end of input",
+    " ": "At location 16: syntax error at end of input",
+    "x = 'a": 'At location 19: unterminated quoted string at or near "\'a"',
+    "x = 1)": 'At location 20: syntax error at or near ")"',
+    "a = 1; DROP TABLE x": 'unescaped ";" causing statement split',
+    "x = 1;": 'At location 20: syntax error at or near ";"',
+    "a = 1 ORDER BY a": "malformed query ending with SQL clauses",
+    "a = 1 GROUP BY a": "malformed query ending with SQL clauses",
+    "a = 1 HAVING true": "malformed query ending with SQL clauses",
+    "a = 1 FOR UPDATE": "malformed query ending with SQL clauses",
+    "a = 1 LIMIT 1": "malformed query ending with SQL clauses",
+    "a = 1 OFFSET 1": "malformed query ending with SQL clauses",
+    "a = 1 WINDOW w AS ()": "malformed query ending with SQL clauses",
+    "a = 1 UNION SELECT 1": "malformed query ending with SQL clauses",
+    "foo(1)": "At location 0: unknown or unsupported function foo/1",
+    "a = 1 AND myschema.f(a, 2)": "At location 10: unknown or unsupported function myschema.f/2",
+    "pg_catalog.now() > a": "At location 0: unknown or unsupported function now/0",
+    "count(*) > 1": "At location 0: aggregation is not supported in this context",
+    "count(DISTINCT x) > 1": "At location 0: aggregation is not supported in this context",
+    "count(x) FILTER (WHERE y) > 1": "At location 0: aggregation is not supported in this context",
+    "row_number() OVER () = 1": "At location 0: aggregation is not supported in this context",
+    "concat(VARIADIC x) = 'a'": "At location 0: explicit VARIADIC function calls are not currently supported",
+    "x = B'101'": "At location 4: BitString values are not supported",
+    "x @@ 1": 'At location 2: unknown binary operator "@@"',
+    "!! x": 'At location 0: unknown unary operator "!!"',
+    "x > now() - 1": "At location 4: unknown or unsupported function now/0",
+    "nullif(x, 1) = 1": 'At location 0: expression "=" of :AEXPR_NULLIF is not currently supported',
+    "CASE WHEN x THEN y END": "At location 0: CaseExpr is not supported in this context",
+    "d > current_date": "At location 4: SQLValueFunction is not supported in this context",
+    'x COLLATE "C" = 1': "At location 2: CollateClause is not supported in this context",
+    "(x).y = 1": "At location 0: A_Indirection is not supported in this context",
+    "x.* = 1": "At location 0: A_Star is not supported in this context",
+    "(x, y) = (1, 2)": "At location 0: RowExpr is not supported in this context",
+    "EXISTS (SELECT 1)": "At location 0: only `value IN (SELECT ...)` sublinks are supported right now",
+    "x = (SELECT 1)": "At location 4: only `value IN (SELECT ...)` sublinks are supported right now",
+    "x = ALL (SELECT 1)": "At location 2: only `value IN (SELECT ...)` sublinks are supported right now",
+    "x = ANY (SELECT 1)": "At location 2: only `value IN (SELECT ...)` sublinks are supported right now",
+    "x IN (SELECT y FROM z)": "At location 2: SubLink is not supported in this context",
+    "x = 'a'::varchar(3)": "At location 9: unsupported type varchar with a modifier",
+    "é = 1 AND @@ x": 'At location 11: unknown unary operator "@@"',
+    "x = 'a\0b'": 'invalid byte sequence for encoding "UTF8"',
+    "x = '\ud800'": 'invalid byte sequence for encoding "UTF8"',
+}
+
+
+@pytest.mark.parametrize("text", REFUSED, ids=ascii)
+def test_what_is_refused_is_refused_in_these_words(text: str) -> None:
+    with pytest.raises(WhereError) as caught:
+        parse(text)
+    assert str(caught.value) == REFUSED[text]
+    assert caught.value.field == "where"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NOT " * 10_000 + "x",
+        "(" * 10_000 + "x" + ")" * 10_000,
+        "x" + "::int8" * 10_000 + " = 1",
+        "x" + " + 1" * 10_000 + " = 1",
+        "x AND (" * 3_000 + "y" + ")" * 3_000,
+        "(" * 3_000 + "x" + " IS NULL)" * 3_000,
+        "x = (" * 60 + "y" + ")" * 60,
+    ],
+    ids=["not", "parentheses", "casts", "sums", "and", "tests", "comparisons"],
+)
+def test_deep_nesting_is_an_error_like_any_other(text: str) -> None:
+    with pytest.raises(WhereError, match=r"nested too deeply|memory exhausted"):
+        parse(text)
+
+
+def test_comments_and_spaces_are_not_part_of_the_condition() -> None:
+    assert parse("x /* why */ = 1 -- so") == Comparison("=", Reference("x", 0), Number("1", 14), 12)
+
+
+def test_members_that_hold_their_default_are_absent_from_the_json() -> None:
+    assert parse("0 = 0") == Comparison("=", Number("0", 0), Number("0", 4), 2)
+    assert parse("false") == Truth(False, 0)
+    assert parse("NULL") == Literal(None, 0)
+
+
+def test_names_are_folded_unless_quoted() -> None:
+    assert parse('FOO = "Foo" AND "we ""ird"') == Junction(
+        "AND",
+        (Comparison("=", Reference("foo", 0), Reference("Foo", 6), 4), Reference('we "ird', 16)),
+        12,
+    )
+
+
+def test_like_with_escape() -> None:
+    pattern, escape = Literal("a!%", 7), Literal("!", 20)
+    assert parse("x LIKE 'a!%' ESCAPE '!'") == Likeness(
+        Reference("x", 0), pattern, escape, False, False, 2
+    )
+    assert parse("x !~~* 'a'") == Likeness(Reference("x", 0), Literal("a", 7), None, True, True, 2)
