@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import ClassVar
 
-from django.db import models
+from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
+from django_electric.postgres.xid import PgSnapshot
 from django_electric.shapes.definition import ShapeDefinition
 
 
@@ -16,20 +18,33 @@ class ShapeQuerySet(models.QuerySet["Shape"]):
 
     def register(self, definition: ShapeDefinition, stream_id: str) -> Shape:
         """The live shape of *definition*: the one that exists, or a new one under a new handle."""
-        shape, _created = self.get_or_create(
+        shape = Shape(
             stream_id=stream_id,
             identity=definition.identity,
-            defaults={
-                "handle": new_handle(definition),
-                "relation_oid": definition.relation_oid,
-                "schema_name": definition.schema,
-                "table_name": definition.table,
-                "where": definition.where or "",
-                "columns": list(definition.columns) if definition.has_explicit_columns else [],
-                "definition": definition.to_json(),
-            },
+            handle=new_handle(definition),
+            relation_oid=definition.relation_oid,
+            schema_name=definition.schema,
+            table_name=definition.table,
+            where=definition.where or "",
+            columns=list(definition.columns) if definition.has_explicit_columns else [],
+            definition=definition.to_json(),
         )
-        return shape
+        # Several processes may try at once; the constraint lets one of them succeed.
+        self.bulk_create([shape], ignore_conflicts=True)
+        return self.get(stream_id=stream_id, identity=definition.identity)
+
+    def activate(self, filled: Sequence[tuple[str, PgSnapshot, int]]) -> None:
+        """These shapes have their first rows: handle, snapshot, number of rows. One statement for all."""
+        connection = connections[self.db]
+        table = connection.ops.quote_name(self.model._meta.db_table)
+        handles, snapshots, rows = zip(*filled, strict=True)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {table} SET status = %s, snapshot = f.snapshot, snapshot_rows = f.rows "  # noqa: S608  # our own table
+                "FROM unnest(%s::text[], %s::text[], %s::bigint[]) f(handle, snapshot, rows) "
+                f"WHERE {table}.handle = f.handle",
+                [Shape.Status.ACTIVE, list(handles), [str(s) for s in snapshots], list(rows)],
+            )
 
 
 def new_handle(definition: ShapeDefinition) -> str:

@@ -13,6 +13,6 @@ from django_electric.web import views
 app_name = "django_electric"
 
 urlpatterns = [
-    re_path(r"^/*v1/+shape/*\Z", views.shape, name="shape"),
-    re_path(r"^/*v1/+health/*\Z", views.health, name="health"),
+    re_path(r"^(?:/)*v1/+shape/*\Z", views.shape, name="shape"),
+    re_path(r"^(?:/)*v1/+health/*\Z", views.health, name="health"),
 ]

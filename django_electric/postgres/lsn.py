@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from functools import total_ordering
+
+_TEXT = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 
 
 @total_ordering
@@ -25,10 +28,10 @@ class Lsn:
     @classmethod
     def parse(cls, text: str) -> Lsn:
         """Read Postgres's text form. Raises ValueError."""
-        high, separator, low = text.strip().partition("/")
-        if not separator or not (0 < len(high) <= 8 and 0 < len(low) <= 8):
+        found = _TEXT.fullmatch(text.strip())
+        if not found:
             raise ValueError(f"not an LSN: {text!r} (such as 16/B374D848)")
-        return cls((int(high, 16) << 32) | int(low, 16))
+        return cls((int(found[1], 16) << 32) | int(found[2], 16))
 
     def __int__(self) -> int:
         return self.value

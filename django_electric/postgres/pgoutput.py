@@ -151,7 +151,10 @@ def _absent(kind: int, column: int) -> str | None:
 
 
 def _tuple(buffer: bytes, at: int) -> tuple[Row, int]:
-    return tuple_decoder(_U16.unpack_from(buffer, at)[0])(buffer, at + 2)
+    row, at = tuple_decoder(_U16.unpack_from(buffer, at)[0])(buffer, at + 2)
+    if at > len(buffer):
+        raise IndexError("its last value ends too early")
+    return row, at
 
 
 def _string(buffer: bytes, at: int) -> tuple[str, int]:
@@ -218,8 +221,10 @@ def _truncate(buffer: bytes, at: int) -> Truncate:
 def _message(buffer: bytes, at: int) -> LogicalMessage:
     flags, _ = _MESSAGE.unpack_from(buffer, at)
     prefix, at = _string(buffer, at + _MESSAGE.size)
-    size = _U32.unpack_from(buffer, at)[0]
-    return LogicalMessage(bool(flags & 1), prefix, buffer[at + 4 : at + 4 + size])
+    end = at + 4 + _U32.unpack_from(buffer, at)[0]
+    if end > len(buffer):
+        raise IndexError("its content ends too early")
+    return LogicalMessage(bool(flags & 1), prefix, buffer[at + 4 : end])
 
 
 _DECODERS: dict[int, Callable[[bytes, int], Message]] = {

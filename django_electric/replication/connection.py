@@ -126,6 +126,10 @@ class ReplicationConnection:
         except psycopg.OperationalError as error:
             raise ReplicationLost(str(error).strip()) from error
 
+    def has_more(self) -> bool:
+        """Whether the socket holds more to `receive`."""
+        return bool(select.select([self.fileno()], [], [], 0)[0])
+
     def frames(self) -> Iterator[bytes]:
         """The frames that are here already; never waits. Raises ReplicationLost at the end of the stream."""
         take = self._pgconn.get_copy_data

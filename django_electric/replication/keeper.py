@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -47,6 +47,9 @@ class CatalogueKeeper:
         self._fingerprint: tuple[int, int] | None = None
         self._next_poll = 0.0
         self._watched_pid: int | None = None
+        self._named: set[str] = set()
+        self._lock = threading.Lock()
+        """Guards `_named`, the only thing that both threads change."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="electric-catalogue", daemon=True)
 
@@ -61,16 +64,17 @@ class CatalogueKeeper:
 
     def look_at(self, handle: str) -> None:
         """A web process says that this row came or went."""
-        self._todo.put(lambda: self._look_at(handle))
+        with self._lock:
+            self._named.add(handle)
+        self._todo.put(self._look_at_named)
 
     def watch_visibility(self, backend_pid: int) -> None:
         """Report with the next poll what a snapshot sees; *backend_pid* is the worker's walsender."""
         self._watched_pid = backend_pid
 
-    def activate(self, handle: str, snapshot: PgSnapshot, rows: int) -> None:
-        """The shape's first rows are complete."""
-        changes = {"status": Shape.Status.ACTIVE, "snapshot": str(snapshot), "snapshot_rows": rows}
-        self._todo.put(lambda: self._update(handle, changes))
+    def activate(self, filled: Sequence[tuple[str, PgSnapshot, int]]) -> None:
+        """These shapes' first rows are on disk: handle, snapshot, number of rows."""
+        self._todo.put(lambda: Shape.objects.using(self._alias).activate(filled))
 
     def remove(self, handle: str) -> None:
         """The shape is rotated: remove its row, then say `RowRemoved`."""
@@ -135,12 +139,19 @@ class CatalogueKeeper:
         self._vanished(self._known - handles)
         self._appeared(handles - self._known)
 
-    def _look_at(self, handle: str) -> None:
-        exists = self._shapes().filter(handle=handle).exists()
-        if exists and handle not in self._known:
-            self._appeared({handle})
-        elif not exists and handle in self._known:
-            self._vanished({handle})
+    def _look_at_named(self) -> None:
+        """All rows that were named since the last look, in one query."""
+        with self._lock:
+            named, self._named = self._named, set()
+        if not named:
+            return
+        rows = self._read(self._shapes().filter(handle__in=named))
+        there = {row.handle for row in rows}
+        new = tuple(row for row in rows if row.handle not in self._known)
+        self._vanished((named - there) & self._known)
+        self._known |= there
+        if new:
+            self._inbox.put(RowsAppeared(new))
 
     def _vanished(self, handles: set[str]) -> None:
         if handles:
@@ -174,9 +185,6 @@ class CatalogueKeeper:
             snapshot=PgSnapshot.parse(shape.snapshot) if shape.snapshot else None,
             leaves=tuple(leaves),
         )
-
-    def _update(self, handle: str, changes: dict[str, object]) -> None:
-        self._shapes().filter(handle=handle).update(**changes)
 
     def _remove(self, handle: str) -> None:
         self._known.discard(handle)

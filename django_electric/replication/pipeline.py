@@ -20,8 +20,12 @@ from django_electric.storage import ShapeStorage
 
 _BREATH = 256
 """Frames between two looks at the clock."""
-_FLUSH_INTERVAL = 0.05
-"""Seconds that a transaction waits for others to be published with, while the stream never pauses."""
+_LEAST_WAIT, _MOST_WAIT = 0.05, 2.0
+"""Seconds that a transaction waits for others to be published with, while the stream never pauses:
+the longer it has not paused, the longer, up to the second. What is far behind loses nothing by it,
+and a file that gets several entries at once costs as little as one that gets a single entry."""
+_MOST_CHANGES = 60_000
+"""Changes after which it is published all the same, so that memory stays bounded."""
 
 
 class Pipeline:
@@ -42,22 +46,39 @@ class Pipeline:
         self._storage = storage
         self._announcer = announcer
         self._act = act
+        self._changes_flushed = 0
         self._complete = flushed.published
         """LSN after the last whole transaction or keepalive: published with the next flush."""
 
     def pump(self, stream: ReplicationConnection, breathe: Callable[[float], None]) -> None:
         """Take what has arrived and publish it; *breathe* is called with the time every now and then."""
-        stream.receive()
-        now = flushed_at = time.monotonic()
+        began = flushed_at = time.monotonic()
+        while True:
+            stream.receive()
+            flushed_at = self._take_all(stream, breathe, began, flushed_at)
+            if not stream.has_more():
+                break
+        self.flush()
+
+    def _take_all(
+        self,
+        stream: ReplicationConnection,
+        breathe: Callable[[float], None],
+        began: float,
+        flushed_at: float,
+    ) -> float:
+        """Take the frames that are here; when the last flush was."""
         for frames, frame in enumerate(stream.frames(), 1):
             self.take(frame)
             if frames % _BREATH == 0:
                 now = time.monotonic()
-                if now - flushed_at > _FLUSH_INTERVAL:
+                wait = min(max(_LEAST_WAIT, (now - began) / 2), _MOST_WAIT)
+                changes = self.builder.changes - self._changes_flushed
+                if now - flushed_at > wait or changes > _MOST_CHANGES:
                     self.flush()
                     flushed_at = now
                 breathe(now)
-        self.flush()
+        return flushed_at
 
     def take(self, frame: bytes) -> None:
         """One frame of the stream."""
@@ -76,6 +97,7 @@ class Pipeline:
 
     def flush(self) -> None:
         """Publish what is complete, tell the readers, act on what the stream asked for."""
+        self._changes_flushed = self.builder.changes
         moved = self._storage.publish()
         if moved:
             self._announcer.moved(moved)

@@ -94,6 +94,7 @@ class Snapshotter:
         self._settings = settings
         self._inbox = inbox
         self._jobs: SimpleQueue[SnapshotJob] = SimpleQueue()
+        self._watchdog = Watchdog()
         self._threads = 0
 
     def submit(self, job: SnapshotJob) -> None:
@@ -162,13 +163,10 @@ class Snapshotter:
         statement = sql.SQL(copy_statement(job.definition))
         threshold = self._settings.shape_chunk_bytes_threshold
         writer, rows, chunk_size, pending, pending_size = job.writer, 0, 0, [], 0
-        with (
-            _cancelled_if_slow(connection) as first_row,
-            connection.cursor().copy(statement) as copy,
-        ):
+        with self._watchdog.watching(connection), connection.cursor().copy(statement) as copy:
             for row in copy:
                 if not rows:
-                    first_row.set()
+                    self._watchdog.first_row_came(connection)
                 rows += 1
                 size = len(row)
                 pending.append(row)
@@ -190,9 +188,12 @@ def _snapshot_transaction(connection: Connection, must_see: frozenset[int]) -> I
     """A repeatable-read transaction whose snapshot sees *must_see*; begun again until it does."""
     deadline = time.monotonic() + VISIBILITY_TIMEOUT
     while True:
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        cursor = connection.execute(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_current_snapshot()::text"
+        )
         try:
-            row = connection.execute("SELECT pg_current_snapshot()::text").fetchone()
+            cursor.nextset()
+            row = cursor.fetchone()
             snapshot = PgSnapshot.parse(str(row[0]) if row else "")
             if all(snapshot.sees(xid) for xid in must_see):
                 yield snapshot
@@ -205,28 +206,51 @@ def _snapshot_transaction(connection: Connection, must_see: frozenset[int]) -> I
         time.sleep(0.05)
 
 
-@contextmanager
-def _cancelled_if_slow(connection: Connection) -> Iterator[threading.Event]:
-    """Cancel the query unless the event is set within `FIRST_ROW_TIMEOUT`."""
-    first_row = threading.Event()
-    slow = threading.Event()
+class Watchdog:
+    """Cancels queries whose first row does not come in time; one thread for all connections."""
 
-    def watch() -> None:
-        if not first_row.is_set():
-            slow.set()
-            connection.cancel_safe()
+    def __init__(self, seconds: float = FIRST_ROW_TIMEOUT) -> None:
+        self._seconds = seconds
+        self._deadlines: dict[Connection, float] = {}
+        self._cancelled: set[Connection] = set()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
 
-    timer = threading.Timer(FIRST_ROW_TIMEOUT, watch)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield first_row
-    except psycopg.errors.QueryCanceled as error:
-        if slow.is_set():
-            raise SnapshotFailed(_SLOW_QUERY) from error
-        raise
-    finally:
-        timer.cancel()
+    def first_row_came(self, connection: Connection) -> None:
+        with self._lock:
+            self._deadlines.pop(connection, None)
+
+    @contextmanager
+    def watching(self, connection: Connection) -> Iterator[None]:
+        """Raises SnapshotFailed if the query inside was cancelled here."""
+        with self._lock:
+            self._deadlines[connection] = time.monotonic() + self._seconds
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="electric-watchdog", daemon=True
+                )
+                self._thread.start()
+        try:
+            yield
+        except psycopg.errors.QueryCanceled as error:
+            if connection in self._cancelled:
+                raise SnapshotFailed(_SLOW_QUERY) from error
+            raise
+        finally:
+            self.first_row_came(connection)
+            self._cancelled.discard(connection)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(self._seconds / 20)
+            now = time.monotonic()
+            with self._lock:
+                late = [c for c, deadline in self._deadlines.items() if now > deadline]
+                self._cancelled.update(late)
+                for connection in late:
+                    del self._deadlines[connection]
+            for connection in late:
+                connection.cancel_safe()
 
 
 def snapshot_end(snapshot: PgSnapshot) -> bytes:

@@ -35,6 +35,7 @@ from django_electric.errors import (
     StorageError,
 )
 from django_electric.models import Shape
+from django_electric.postgres.xid import PgSnapshot
 from django_electric.replication import events, publication
 from django_electric.replication.announcer import Announcer
 from django_electric.replication.connection import ReplicationConnection, conninfo_of
@@ -75,6 +76,10 @@ class RunOptions:
     """Stop when everything up to this LSN is in the logs."""
 
 
+Filled = tuple[str, PgSnapshot, int]
+"""Handle, snapshot and number of rows of a shape that has its first rows."""
+
+
 class Engine:
     """What a worker holds in memory: lost with the process, and rebuilt from disk and catalogue."""
 
@@ -93,6 +98,9 @@ class Engine:
         self.failures: dict[str, SnapshotFailed | None] = {}
         """Shapes whose rows are being removed from the catalogue; None for a rotation."""
         self.starting: set[str] = set()
+        self.filled: list[Filled] = []
+        """Shapes whose first rows are complete, and not yet on disk."""
+        self.syncing: list[Filled] = []
         self.has_partitions = False
         self.pipeline = Pipeline(
             self.builder, self.storage, worker.announcer, self.flushed, worker.act
@@ -320,13 +328,20 @@ class Worker:
         if engine is None or stream is None:
             return
         self._hold(engine)
-        if not engine.syncer.is_busy and (lsn := engine.flushed.next_sync(now)) is not None:
-            engine.syncer.request(engine.storage.take_unsynced(), lsn)
+        if not engine.syncer.is_busy:
+            self._sync(engine, now)
         if len(engine.builder.recent) and now >= self._next_visibility:
             self._next_visibility = now + VISIBILITY_INTERVAL
             engine.keeper.watch_visibility(stream.backend_pid)
         if engine.pipeline.wants_status or now >= self._next_status:
             self._send_status()
+
+    def _sync(self, engine: Engine, now: float) -> None:
+        lsn = engine.flushed.next_sync(now, has_more=bool(engine.filled))
+        if lsn is not None:
+            engine.syncing, engine.filled = engine.filled, []
+            handles = {*engine.storage.take_unsynced(), *(filled[0] for filled in engine.syncing)}
+            engine.syncer.request(handles, lsn)
 
     def _hold(self, engine: Engine) -> None:
         """Nothing is confirmed that is not known to be visible: a worker that starts gets it again.
@@ -377,8 +392,11 @@ class Worker:
         engine.syncer.stop()
         self._hold(engine)
         goal = engine.flushed.goal()
-        engine.syncer.sync_now(engine.storage.take_unsynced(), goal)
+        engine.syncing += engine.filled
+        handles = {*engine.storage.take_unsynced(), *(filled[0] for filled in engine.syncing)}
+        engine.syncer.sync_now(handles, goal)
         engine.flushed.synced(goal)
+        self._activate(engine)
         stream.confirm(engine.flushed.received, goal)
         logger.info("stopped; confirmed up to %X/%X", goal >> 32, goal & 0xFFFFFFFF)
 
@@ -473,7 +491,7 @@ class Worker:
         engine = self._engine
         if engine and event.handle in engine.shapes:
             engine.starting.discard(event.handle)
-            engine.keeper.activate(event.handle, event.snapshot, event.rows)
+            engine.filled.append((event.handle, event.snapshot, event.rows))
             self.announcer.moved([event.handle])
 
     def _snapshot_ended(self, event: events.SnapshotEnded) -> None:
@@ -515,8 +533,15 @@ class Worker:
     def _synced(self, event: events.Synced) -> None:
         if self._engine is not None:
             self._engine.syncer.is_busy = False
+            self._activate(self._engine)
             if self._engine.flushed.synced(event.lsn):
                 self._send_status()
+
+    def _activate(self, engine: Engine) -> None:
+        """What is on disk goes on after a restart: the catalogue may say so."""
+        filled, engine.syncing = [f for f in engine.syncing if f[0] in engine.shapes], []
+        if filled:
+            engine.keeper.activate(filled)
 
     def _thread_failed(self, event: events.ThreadFailed) -> None:
         raise StorageError(f"the logs cannot be made durable: {event.error}") from event.error

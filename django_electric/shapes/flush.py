@@ -30,10 +30,13 @@ class FlushTracker:
         """
         self._held_at = lsn
 
-    def next_sync(self, now: float) -> int | None:
-        """The LSN to sync up to, if a sync is due at *now* (monotonic seconds)."""
-        goal = self.goal()
-        if goal <= self.requested or now - self._synced_at < SYNC_INTERVAL:
+    def next_sync(self, now: float, *, has_more: bool = False) -> int | None:
+        """The LSN to sync up to, if a sync is due at *now* (monotonic seconds).
+
+        *has_more*: there is something to make durable that no LSN tells of.
+        """
+        goal = max(self.goal(), self.requested)
+        if now - self._synced_at < SYNC_INTERVAL or (goal == self.requested and not has_more):
             return None
         self.requested = goal
         self._synced_at = now

@@ -158,11 +158,12 @@ def _drop_rest(
 class Router:
     """All tables that have shapes, by the oid of the table that changes are named after."""
 
-    def __init__(self) -> None:
+    def __init__(self, views: dict[tuple[object, ...], View] | None = None) -> None:
+        """*views*: those of another router, to share."""
         self.tables: dict[int, TableRoutes] = {}
         self.layouts: dict[int, RelationMessage] = {}
         """The last description of each table in this connection's stream."""
-        self._views: dict[tuple[object, ...], View] = {}
+        self.views: dict[tuple[object, ...], View] = {} if views is None else views
         self._homes: dict[str, tuple[int, ...]] = {}
         """The tables that each shape is routed from: its own, and its partitions."""
 
@@ -223,9 +224,9 @@ class Router:
             table.suspended[shape.handle] = (shape, reason)
             return
         key = view_key(shape.definition, layout)
-        view = self._views.get(key)
+        view = self.views.get(key)
         if view is None:
-            view = self._views[key] = View(shape.definition, layout)
+            view = self.views[key] = View(shape.definition, layout)
         shape.view = view
         table.add(shape)
 

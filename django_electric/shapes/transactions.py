@@ -364,7 +364,7 @@ class TransactionBuilder:
         Called between messages; what has come of the transaction under way is among them. Returns
         the xids that are not kept and that the shape's snapshot therefore has to see.
         """
-        replay = TransactionBuilder(Router(), spill_bytes=sys.maxsize)
+        replay = TransactionBuilder(Router(self.router.views), spill_bytes=sys.maxsize)
         replay.router.add(shape, leaves)
         for recent in self.recent:
             replay._replay(recent.xid, recent.tx, recent.changes)

@@ -95,7 +95,7 @@ class SnapshotWriter(ABC):
 
     @abstractmethod
     def finish(self) -> None:
-        """Publish the open chunk if it holds anything, mark the snapshot complete, sync it."""
+        """Publish the open chunk and mark the snapshot complete; a `sync` makes it durable."""
 
 
 class ShapeLogWriter(ABC):

@@ -153,6 +153,7 @@ class FileStorage(ShapeStorage):
             return
         for handle in handles:
             _sync_folder(self.directory / handle)
+        _sync_path(self.directory)
 
     def delete(self, handle: str) -> None:
         writer = self._writers.pop(handle, None)
@@ -178,7 +179,7 @@ class FileStorage(ShapeStorage):
 
 
 def _sync_folder(folder: Path) -> None:
-    for name in ("log.jsonl", "log.index"):
+    for name in ("snapshot.jsonl", "snapshot.index", "log.jsonl", "log.index"):
         with suppress(FileNotFoundError):
             _sync_path(folder / name)
     with suppress(FileNotFoundError):
@@ -306,12 +307,8 @@ class FileSnapshotWriter(SnapshotWriter):
         _write_all(self.index_fd, pack_snapshot_record(self.stop, is_last=False))
 
     def finish(self) -> None:
-        os.fsync(self.data_fd)
         _write_all(self.index_fd, pack_snapshot_record(self.stop, is_last=True))
-        os.fsync(self.index_fd)
         self.close()
-        _sync_path(self.folder)
-        _sync_path(self.folder.parent)
 
     def __del__(self) -> None:
         self.close()

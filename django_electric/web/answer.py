@@ -163,8 +163,20 @@ async def _find(service: ShapeService, request: ShapeRequest) -> Found:
         looked_up = await service.shapes.find(request.shape, may_register=True)
     if isinstance(looked_up, NotRegistered):
         raise NotCreated
+    if looked_up.is_filled and not service.has_log(looked_up.handle):
+        looked_up = await _replace(service, request, looked_up.handle)
     if not looked_up.is_filled:
         listener.send("registered", looked_up.handle)
+    return looked_up
+
+
+async def _replace(service: ShapeService, request: ShapeRequest, handle: str) -> Found:
+    """The worker has just taken the log of *handle* away; its row goes first, then comes the next one."""
+    await service.shapes.delete(None, handle)
+    service.listener.send("deleted", handle)
+    looked_up = await service.shapes.find(request.shape, may_register=service.listener.is_active)
+    if isinstance(looked_up, NotRegistered):
+        raise NotReady
     return looked_up
 
 

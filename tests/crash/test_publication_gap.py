@@ -98,7 +98,7 @@ class Writers:
                     with connection.transaction():
                         self._transaction(connection, key, key - 40 * step)
                     self.transactions += 1
-                    self._stop.wait(0.002)
+                    self._stop.wait(0.005)
         except Exception as error:
             self.errors.append(error)
 
@@ -134,7 +134,7 @@ def test_rotation_under_writes(
         followers.follow(may_refetch=True, table=table, **({"where": where} if where else {}))
     shapes = followers.all[1:]
     with writing(server, table) as writers:
-        for number in range(6):
+        for number in range(3 if cause == "delete" else 5):
             eventually(
                 lambda: all(f.is_up_to_date for f in shapes) or any(f.fault for f in shapes),
                 "the shapes are there",
@@ -151,7 +151,7 @@ def test_rotation_under_writes(
             before = writers.transactions
             eventually(lambda b=before: writers.transactions > b + 20 or writers.errors)  # type: ignore[misc]
     followers.settle()
-    assert writers.transactions > 100
+    assert writers.transactions > 60
 
 
 def rotate(

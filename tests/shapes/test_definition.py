@@ -10,7 +10,7 @@ import pytest
 
 from django_electric.postgres.relation import Column, Relation
 from django_electric.shapes.definition import ShapeDefinition, StoredColumn
-from django_electric.where import parse_where
+from django_electric.where import WhereError, parse_where
 
 COLUMNS = (
     Column("id", 23, "int4", not_null=True, pk_position=1, evaluator_type="int4"),
@@ -136,5 +136,5 @@ def test_text_in_another_order_than_its_bytes_is_not_compared_by_less_than() -> 
     bytewise = replace(ITEMS, columns=tuple(replace(c, is_bytewise=True) for c in COLUMNS))
     where = parse_where("text < 'm'", TYPES)
     assert ShapeDefinition.build(bytewise, where=where).parsed_where() is not None
-    with pytest.raises(ValueError):
+    with pytest.raises(WhereError):
         ShapeDefinition.build(ITEMS, where=where).parsed_where()

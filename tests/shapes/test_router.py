@@ -1,0 +1,340 @@
+"""Router: the shapes that a row belongs to are those whose condition is true of it, neither more nor fewer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from django_electric.postgres.pgoutput import Row
+from django_electric.postgres.relation import Relation
+from django_electric.shapes.definition import ShapeDefinition
+from django_electric.shapes.routed import RoutedShape
+from django_electric.shapes.router import Router, TableRoutes, mismatch, same_columns
+from tests.shapes.world import (
+    ITEMS,
+    accepted,
+    belongs,
+    clauses,
+    define,
+    described,
+    item_rows,
+    shape,
+    table,
+    with_column,
+    without,
+)
+
+LAYOUT = ("id", "text", "done")
+
+
+def matching(router: Router, row: Row, oid: int = ITEMS.oid) -> list[str]:
+    """Handles of the shapes that *row* belongs to."""
+    return sorted(s.handle for s in router.tables[oid].matches(row))
+
+
+def routed(*definitions: ShapeDefinition) -> tuple[Router, list[RoutedShape]]:
+    router = Router()
+    shapes = [shape(d, f"h{n}") for n, d in enumerate(definitions)]
+    for one in shapes:
+        router.add(one)
+    return router, shapes
+
+
+# -- against the model -----------------------------------------------------------------------------
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.lists(st.none() | clauses.filter(accepted), min_size=1, max_size=8),
+    st.lists(item_rows, min_size=1, max_size=12),
+    st.data(),
+)
+def test_the_router_equals_the_evaluation_of_every_condition_on_every_row(
+    wheres: list[str | None], rows: list[Row], data: st.DataObject
+) -> None:
+    definitions = [define(where=where) for where in wheres]
+    router, shapes = routed(*definitions)
+    present = dict(zip(shapes, definitions, strict=True))
+    removals = data.draw(st.lists(st.sampled_from(shapes), max_size=3))
+    for gone in [None, *removals]:
+        if gone is not None:
+            router.remove(gone)
+            present.pop(gone, None)
+        if not present:
+            assert ITEMS.oid not in router.tables
+            break
+        for row in rows:
+            expected = sorted(s.handle for s, d in present.items() if belongs(d, LAYOUT, row))
+            assert matching(router, row) == expected, row
+
+
+# -- by hand -----------------------------------------------------------------------------------------
+
+
+def test_a_shape_that_many_conditions_lead_to_is_found_once() -> None:
+    router, _ = routed(define(where="id = 1 OR text = 'a' OR id IN (1, 2)"), define(where="id = 1"))
+    assert matching(router, ("1", "a", "t")) == ["h0", "h1"]
+    assert matching(router, ("2", "a", "t")) == ["h0"]
+    assert matching(router, ("3", "b", "t")) == []
+
+
+def test_what_the_caller_holds_does_not_change_when_a_shape_goes() -> None:
+    router, shapes = routed(define(where="id = 1"), define(where="id = 1 AND true"))
+    found = router.tables[ITEMS.oid].matches(("1", None, None))
+    before = list(found)
+    router.remove(shapes[0])
+    assert list(found) == before
+
+
+def test_removing_a_shape_twice_or_one_that_was_never_there_is_harmless() -> None:
+    router, shapes = routed(define(where="id = 1"), define())
+    router.remove(shapes[0])
+    router.remove(shapes[0])
+    router.remove(shape(define(where="id = 9"), "stranger"))
+    assert matching(router, ("1", None, None)) == ["h1"]
+
+
+def test_a_table_routes_nothing_of_a_shape_that_it_does_not_have() -> None:
+    routes = TableRoutes(LAYOUT)
+    for where in (None, "id = 1", "id = 1 AND done", "id > 1"):
+        routes.remove(shape(define(where=where), "stranger"))
+    assert not routes
+    assert routes.matches(("1", None, None)) == []
+
+
+@pytest.mark.parametrize("where", [None, "id = 1", "id = 1 AND done", "id > 1", "id = 1 OR done"])
+def test_the_last_shape_takes_its_table_along(where: str | None) -> None:
+    router, (one,) = routed(define(where=where))
+    router.remove(one)
+    assert router.tables == {}
+
+
+def test_one_of_two_shapes_with_the_same_look_up_stays() -> None:
+    for where in ("id = 1", "id = 1 AND done", "id = 1 OR id = 2"):
+        router, shapes = routed(define(where=where), define(where=where, replica="full"))
+        router.remove(shapes[0])
+        assert matching(router, ("1", None, "t")) == ["h1"]
+
+
+def test_a_condition_that_fails_as_postgres_would_fail_does_not_match_and_marks_nothing() -> None:
+    router, _ = routed(define(where="10 / id = 5"))
+    assert matching(router, ("0", None, None)) == []
+    assert matching(router, ("2", None, None)) == ["h0"]
+    assert router.tables[ITEMS.oid].failed == {}
+
+
+def test_a_condition_that_fails_by_our_mistake_marks_its_shape_and_no_other() -> None:
+    router, shapes = routed(define(where="id > 1"), define(where="id > 1 AND true"))
+    routes = router.tables[ITEMS.oid]
+    broken = shapes[0]
+
+    def fail(row: Sequence[str | None]) -> bool:
+        raise KeyError("a mistake")
+
+    routes._scanned[broken.handle] = (broken, fail)
+    assert matching(router, ("2", None, None)) == ["h1"]
+    assert routes.failed == {"h0": broken}
+    router.remove(broken)
+    assert routes.failed == {}
+
+
+# -- layouts -----------------------------------------------------------------------------------------
+
+
+def test_rows_are_read_by_the_layout_that_the_stream_describes() -> None:
+    turned = replace(ITEMS, columns=tuple(reversed(ITEMS.columns)))
+    router, shapes = routed(define(where="id = 1"), define(where="text = 'a'"))
+    router.describe(described(turned))
+    assert matching(router, ("t", "a", "1")) == ["h0", "h1"]
+    late = shape(define(where="done"), "late")
+    router.add(late)
+    assert matching(router, ("t", "b", "2")) == ["late"]
+    assert shapes[0].view.insert(("t", "a", "1")) == '"value":{"done":"true","text":"a","id":"1"}'
+
+
+def test_describing_a_table_without_shapes_or_as_it_was_changes_nothing() -> None:
+    router, _ = routed(define())
+    other = table({"id": "int4"}, oid=77, name="other")
+    router.describe(described(other))
+    assert set(router.tables) == {ITEMS.oid}
+    routes = router.tables[ITEMS.oid]
+    router.describe(described(ITEMS))
+    assert router.tables[ITEMS.oid] is routes
+
+
+WIDER = with_column(ITEMS, "added")
+NARROWER = without(ITEMS, "text")
+RENAMED_COLUMN = with_column(NARROWER, "body")
+RETYPED = replace(ITEMS, columns=(*ITEMS.columns[:1], replace(ITEMS.columns[1], type_oid=1043), ITEMS.columns[2]))  # fmt: skip
+LONGER = replace(ITEMS, columns=(*ITEMS.columns[:1], replace(ITEMS.columns[1], type_modifier=24), ITEMS.columns[2]))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "now", "reason"),
+    [
+        ({}, ITEMS, ""),
+        ({}, replace(ITEMS, name="things"), "renamed"),
+        ({}, replace(ITEMS, schema="other"), "renamed"),
+        ({"columns": ("id",)}, replace(ITEMS, name="things"), "renamed"),
+        ({}, WIDER, "added"),
+        ({}, NARROWER, "dropped"),
+        ({}, RENAMED_COLUMN, "dropped"),
+        ({}, RETYPED, 'column "text"'),
+        ({}, LONGER, 'column "text"'),
+        ({"columns": ("id", "done")}, WIDER, ""),
+        ({"columns": ("id", "done")}, NARROWER, ""),
+        ({"columns": ("id", "done")}, RETYPED, ""),
+        ({"columns": ("id", "text")}, NARROWER, 'column "text"'),
+        ({"columns": ("id", "text")}, RENAMED_COLUMN, 'column "text"'),
+        ({"columns": ("id", "text")}, RETYPED, 'column "text"'),
+        ({"columns": ("id",), "where": "text = 'a'"}, NARROWER, 'column "text"'),
+        ({"columns": ("id",), "where": "text = 'a'"}, RETYPED, 'column "text"'),
+        ({"columns": ("id",), "where": "text = 'a'"}, WIDER, ""),
+    ],
+)
+def test_a_shape_goes_on_unless_its_table_was_renamed_or_a_column_of_its_own_changed(
+    options: dict, now: Relation, reason: str
+) -> None:
+    """PROTOCOL section 10.5; filtered columns count as selected ones (DECISIONS)."""
+    found = mismatch(shape(define(**options)), described(now))
+    assert reason in found
+    assert bool(found) == bool(reason)
+
+
+def test_a_change_of_the_key_rotates_a_table_without_a_primary_key() -> None:
+    keyless = table({"a": "int4", "b": "text"}, [])
+    definition = define(keyless, columns=("a",))
+    assert mismatch(shape(definition), described(without(keyless, "b")))
+
+
+def test_a_partition_has_another_name_and_that_is_no_renaming() -> None:
+    leaf = replace(ITEMS, oid=501, name="items_2024")
+    assert mismatch(shape(define(replace(ITEMS, is_partitioned=True))), described(leaf)) == ""
+
+
+def test_shapes_that_a_new_layout_does_not_fit_are_suspended_and_the_others_go_on() -> None:
+    router, shapes = routed(define(), define(columns=("id", "done"), where="done"))
+    router.describe(described(WIDER))
+    routes = router.tables[ITEMS.oid]
+    assert set(routes.suspended) == {"h0"}
+    assert matching(router, ("1", "a", "t", "?")) == ["h1"]
+    assert dict(router.shapes_of(ITEMS.oid)) == {"h0": shapes[0], "h1": shapes[1]}
+    router.describe(described(WIDER))
+    assert set(router.tables[ITEMS.oid].suspended) == {"h0"}
+
+
+def test_a_shape_that_fits_again_is_no_longer_suspended() -> None:
+    router, _ = routed(define(), define(columns=("id", "done")))
+    router.describe(described(WIDER))
+    router.describe(described(ITEMS))
+    assert router.tables[ITEMS.oid].suspended == {}
+    assert matching(router, ("1", "a", "t")) == ["h0", "h1"]
+
+
+def test_a_suspended_shape_can_be_removed_and_takes_its_table_along() -> None:
+    router, (one,) = routed(define())
+    router.describe(described(WIDER))
+    assert router.tables[ITEMS.oid]
+    router.remove(one)
+    assert router.tables == {}
+    assert list(router.shapes_of(ITEMS.oid)) == []
+
+
+def test_a_shape_made_after_the_change_is_routed_and_one_made_before_is_not() -> None:
+    router, _ = routed(define())
+    router.describe(described(WIDER))
+    router.add(shape(define(WIDER), "new"))
+    assert matching(router, ("1", "a", "t", "?")) == ["new"]
+    assert set(router.tables[ITEMS.oid].suspended) == {"h0"}
+
+
+def test_two_shapes_that_remember_the_table_differently_before_the_stream_names_it() -> None:
+    """Which of them is right is known with the first description."""
+    router, _ = routed(define(), define(WIDER))
+    assert set(router.tables[ITEMS.oid].suspended) == {"h1"}
+    router.describe(described(WIDER))
+    assert set(router.tables[ITEMS.oid].suspended) == {"h0"}
+    assert matching(router, ("1", "a", "t", "?")) == ["h1"]
+
+
+def test_shapes_with_the_same_view_share_it() -> None:
+    _, shapes = routed(define(where="id = 1"), define(where="id = 2"), define(replica="full"))
+    assert shapes[0].view is shapes[1].view
+    assert shapes[2].view is not shapes[0].view
+
+
+# -- partitions ----------------------------------------------------------------------------------------
+
+ROOT = replace(ITEMS, is_partitioned=True)
+LEAF = replace(ITEMS, oid=501, name="items_1")
+
+
+def test_rows_of_partitions_belong_to_the_shapes_of_the_root() -> None:
+    router = Router()
+    of_root, of_leaf = shape(define(ROOT), "root"), shape(define(LEAF), "leaf")
+    router.add(of_root, [LEAF.oid, 502])
+    router.add(of_leaf)
+    assert matching(router, ("1", "a", "t"), LEAF.oid) == ["leaf", "root"]
+    assert matching(router, ("1", "a", "t"), 502) == ["root"]
+    router.remove(of_root)
+    assert set(router.tables) == {LEAF.oid}
+
+
+def test_a_partition_that_appears_later_is_linked_to_its_root_once() -> None:
+    router = Router()
+    of_root = shape(define(ROOT), "root")
+    router.add(of_root)
+    for _ in range(2):
+        router.add_leaf(ROOT.oid, 503)
+    assert matching(router, ("1", "a", "t"), 503) == ["root"]
+    router.add_leaf(999, 504)
+    assert 504 not in router.tables
+    router.remove(of_root)
+    assert router.tables == {}
+
+
+def test_partitions_may_order_their_columns_each_in_their_own_way() -> None:
+    """ATTACH PARTITION asks for the same columns, not for the same order."""
+    router = Router()
+    of_root = shape(define(ROOT, where="id = 1"), "root")
+    turned = replace(LEAF, oid=502, columns=tuple(reversed(LEAF.columns)))
+    router.add(of_root, [LEAF.oid, turned.oid])
+    router.describe(described(LEAF))
+    router.describe(described(turned))
+    assert matching(router, ("1", "a", "t"), LEAF.oid) == ["root"]
+    assert matching(router, ("t", "a", "1"), turned.oid) == ["root"]
+    assert matching(router, ("t", "a", "2"), turned.oid) == []
+
+
+# -- the catalogue ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "now", "is_same"),
+    [
+        ({}, ITEMS, True),
+        ({}, WIDER, False),
+        ({}, NARROWER, False),
+        ({}, RETYPED, False),
+        ({}, LONGER, False),
+        ({"columns": ("id",)}, WIDER, True),
+        ({"columns": ("id",)}, NARROWER, True),
+        ({"columns": ("id", "text")}, NARROWER, False),
+        ({"columns": ("id", "text")}, RETYPED, False),
+        ({"columns": ("id",), "where": "text = 'a'"}, RETYPED, False),
+    ],
+)
+def test_the_catalogue_is_compared_by_the_same_rules(
+    options: dict, now: Relation, is_same: bool
+) -> None:
+    assert same_columns(define(**options), now) is is_same
+
+
+def test_generated_columns_of_the_catalogue_do_not_count() -> None:
+    generated = with_column(ITEMS, "made")
+    last = replace(generated.columns[-1], is_generated=True)
+    assert same_columns(define(), replace(generated, columns=(*generated.columns[:-1], last)))
