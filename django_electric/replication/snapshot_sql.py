@@ -35,7 +35,6 @@ _PLAIN = frozenset(
         "macaddr8",
         "bit",
         "varbit",
-        "pg_lsn",
         "xid",
         "xid8",
     ]

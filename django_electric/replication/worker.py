@@ -534,7 +534,7 @@ class Worker:
         if self._engine is not None:
             self._engine.syncer.is_busy = False
             self._activate(self._engine)
-            if self._engine.flushed.synced(event.lsn):
+            if self._engine.flushed.synced(event.lsn, time.monotonic()):
                 self._send_status()
 
     def _activate(self, engine: Engine) -> None:

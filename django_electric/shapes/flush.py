@@ -7,7 +7,9 @@ is on disk and need not be sent again. The clock is always passed in.
 from __future__ import annotations
 
 SYNC_INTERVAL = 1.0
-"""Seconds between syncs at most, while there is something to confirm."""
+"""Seconds between two syncs, while there is something to confirm."""
+SYNC_SHARE = 0.25
+"""A slow disk is given rest: syncing takes no more than this share of the time."""
 
 
 class FlushTracker:
@@ -21,7 +23,8 @@ class FlushTracker:
         self.requested = confirmed
         self.confirmed = confirmed
         self._held_at: int | None = None
-        self._synced_at = float("-inf")
+        self._requested_at = 0.0
+        self._next_sync_at = float("-inf")
 
     def hold_at(self, lsn: int | None) -> None:
         """Confirm nothing beyond *lsn*: the transaction that ends there is not visible yet.
@@ -36,18 +39,23 @@ class FlushTracker:
         *has_more*: there is something to make durable that no LSN tells of.
         """
         goal = max(self.goal(), self.requested)
-        if now - self._synced_at < SYNC_INTERVAL or (goal == self.requested and not has_more):
+        if now < self._next_sync_at or (goal == self.requested and not has_more):
             return None
         self.requested = goal
-        self._synced_at = now
+        self._requested_at = now
+        self._next_sync_at = now + SYNC_INTERVAL
         return goal
 
     def goal(self) -> int:
         """The LSN that may be confirmed once it is synced."""
-        return self.published if self._held_at is None else min(self.published, self._held_at)
+        free = self.published if self._held_at is None else min(self.published, self._held_at)
+        return max(self.confirmed, free)
 
-    def synced(self, lsn: int) -> bool:
-        """Everything up to *lsn* is on disk; whether that is news."""
+    def synced(self, lsn: int, now: float | None = None) -> bool:
+        """Everything up to *lsn* is on disk since *now*; whether that is news."""
+        if now is not None:
+            rest = (now - self._requested_at) / SYNC_SHARE
+            self._next_sync_at = max(self._next_sync_at, self._requested_at + rest)
         self.requested = max(self.requested, lsn)
         if lsn <= self.confirmed:
             return False

@@ -39,7 +39,6 @@ _BARE_TYPES: Final = frozenset(
         "macaddr8",
         "bit",
         "varbit",
-        "pg_lsn",
         "xid",
         "xid8",
     ]
@@ -117,7 +116,9 @@ class View:
         self.insert = _row_function(self.selected)
         keys = [s for s in self.selected if s[0] in self.key_at]
         self.delete_value = self.insert if self.full else _row_function(keys)
-        self.update_is_visible = _difference_function([s[0] for s in self.selected])
+        self.update_is_visible = _difference_function(
+            sorted({*self.key_at, *(s[0] for s in self.selected)})
+        )
 
     def update_value(self, old: Row, new: Row) -> str:
         """``"value":{…}`` of an update, with ``old_value`` for ``replica=full`` (section 4.3)."""

@@ -164,12 +164,17 @@ class Router:
         self.layouts: dict[int, RelationMessage] = {}
         """The last description of each table in this connection's stream."""
         self.views: dict[tuple[object, ...], View] = {} if views is None else views
+        self._named: dict[tuple[str, str], set[int]] = {}
+        """The tables that shapes knew by a name: more than one if a table was made anew."""
         self._homes: dict[str, tuple[int, ...]] = {}
         """The tables that each shape is routed from: its own, and its partitions."""
 
     def add(self, shape: RoutedShape, leaves: Iterable[int] = ()) -> None:
         """Route the changes of the shape's table, and of its partitions *leaves*, to *shape*."""
-        homes = (shape.definition.relation_oid, *leaves)
+        definition = shape.definition
+        homes = (definition.relation_oid, *leaves)
+        named = self._named.setdefault((definition.schema, definition.table), set())
+        named.add(definition.relation_oid)
         self._homes[shape.handle] = homes
         for oid in homes:
             self._attach(shape, oid)
@@ -196,6 +201,11 @@ class Router:
         if table is not None:
             yield from list(table.shapes.items())
             yield from [(handle, shape) for handle, (shape, _) in table.suspended.items()]
+
+    def replaced_by(self, message: RelationMessage) -> list[RoutedShape]:
+        """Shapes of a table that had this name before and is another one now (section 10.5)."""
+        others = self._named.get((message.schema, message.name), set()) - {message.oid}
+        return [shape for oid in others for _, shape in self.shapes_of(oid)]
 
     def describe(self, message: RelationMessage) -> None:
         """The stream says how the tuples of a table are laid out from here on."""

@@ -242,6 +242,9 @@ class TransactionBuilder:
             for root in self._find_roots(message.oid):
                 self.router.add_leaf(root, message.oid)
         self.router.describe(message)
+        replaced = self.router.replaced_by(message)
+        if replaced and not self._skips:
+            self._rotate((shape, "its table was dropped and made anew") for shape in replaced)
 
     def _next(self, message: Insert | Update | Delete | Truncate, oid: int) -> TableRoutes | None:
         """Count the change, keep it for late shapes; the routes of its table if it is to be routed."""
@@ -338,18 +341,19 @@ class TransactionBuilder:
     ) -> None:
         """Render the change once for each kind of view, and hand it to the shapes."""
         made: dict[int, list[Item]] = {}
+        xid, tx, touched = self._xid, self._tx, self._touched
         for shape in shapes:
             view = shape.view
             items = made.get(id(view))
             if items is None:
-                headers = headers_for(view.relation, self._xid, self._tx)
+                headers = headers_for(view.relation, xid, tx)
                 items = made[id(view)] = make(view, headers, op, *rows)
             for at, text in items:
                 shape.ops.append(at)
                 shape.texts.append(text)
                 self._bytes += len(text)
             if items:
-                self._touched[shape.handle] = shape
+                touched[shape.handle] = shape
         if self._bytes > self._spill_bytes:
             self._spill()
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import re
 import shutil
 import sys
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -56,38 +56,54 @@ def _write_all(fd: int, data: bytes) -> None:
         written += os.write(fd, memoryview(data)[written:])
 
 
-def _append_mode(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-
-
 class _OpenFiles:
-    """The file descriptors of the logs written to most recently: (data, index) by handle."""
+    """File descriptors of logs that were written to: (data, index) by handle.
+
+    When there is no room a file chosen by chance makes some: changes that go around all shapes in
+    turn would find nothing in a cache that drops the oldest.
+    """
+
+    _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
     def __init__(self, directory: Path, limit: int) -> None:
-        self._directory = directory
+        self._directory = str(directory)
         self._limit = max(1, limit)
-        self._open: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._open: dict[str, tuple[int, int]] = {}
+        self._handles: list[str] = []
+        self._random = random.Random(0)  # noqa: S311  # any choice will do
 
     def get(self, handle: str) -> tuple[int, int]:
+        """Descriptors to append with; both files are made if they are not there."""
         files = self._open.get(handle)
         if files is not None:
-            self._open.move_to_end(handle)
             return files
-        while len(self._open) >= self._limit:
-            self._close(self._open.popitem(last=False)[1])
-        folder = self._directory / handle
-        files = (_append_mode(folder / "log.jsonl"), _append_mode(folder / "log.index"))
-        self._open[handle] = files
+        if len(self._handles) >= self._limit:
+            self._close_one()
+        folder = f"{self._directory}/{handle}"
+        data = os.open(f"{folder}/log.jsonl", self._FLAGS, 0o640)
+        files = self._open[handle] = (data, os.open(f"{folder}/log.index", self._FLAGS, 0o640))
+        self._handles.append(handle)
         return files
+
+    def _close_one(self) -> None:
+        chosen = self._random.randrange(len(self._handles))
+        last = self._handles.pop()
+        handle = last if chosen == len(self._handles) else self._handles[chosen]
+        if handle is not last:
+            self._handles[chosen] = last
+        self._close(self._open.pop(handle))
 
     def forget(self, handle: str) -> None:
         files = self._open.pop(handle, None)
         if files:
+            self._handles.remove(handle)
             self._close(files)
 
     def close(self) -> None:
-        while self._open:
-            self._close(self._open.popitem()[1])
+        for files in self._open.values():
+            self._close(files)
+        self._open.clear()
+        self._handles.clear()
 
     @staticmethod
     def _close(files: tuple[int, int]) -> None:

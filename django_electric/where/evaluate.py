@@ -21,7 +21,7 @@ from django_electric.postgres import values
 from django_electric.postgres.values import TYPES
 from django_electric.where.errors import EvaluationError
 from django_electric.where.folding import comparable, is_mixed_date
-from django_electric.where.functions import CASTS, COMPARISONS, FAMILIES
+from django_electric.where.functions import CASTS, COMPARISONS, FALLIBLE, FAMILIES
 from django_electric.where.like import Matcher
 from django_electric.where.nodes import (
     And,
@@ -37,6 +37,7 @@ from django_electric.where.nodes import (
     Node,
     Not,
     Or,
+    children,
     type_of,
 )
 
@@ -114,6 +115,13 @@ def is_never_null(node: Node) -> bool:
             return is_never_null(node.operand)
         case _:
             return False
+
+
+def can_fail(node: Node) -> bool:
+    """Whether there are rows on which Postgres fails."""
+    if isinstance(node, Cast) and (type_of(node.operand), node.type) in FALLIBLE:
+        return True
+    return any(map(can_fail, children(node)))
 
 
 def compares_texts(left: Node, right: Node) -> bool:
@@ -255,6 +263,8 @@ class _Writer:
         operator = COMPARISONS[node.operator].python
         if is_plain_order(node):
             return self._compare_plainly(cast(Column, node.left), cast(Const, node.right), operator)
+        if can_fail(node):
+            return self._compare_strictly(node, operator)
         as_text = not COMPARISONS[node.operator].orders and compares_texts(node.left, node.right)
         known = self._known
         left = self._side(node.left, beside=type_of(node.right), as_text=as_text)
@@ -267,6 +277,14 @@ class _Writer:
         checks = " or ".join(f"{side.nullable} is None" for side in (left, right) if side.nullable)
         source = f"{left.value} {operator} {right.value}"
         return f"(None if {checks} else {source})" if checks else f"({source})"
+
+    def _compare_strictly(self, node: Compare, operator: str) -> str:
+        """Both sides are evaluated even if one is NULL, for Postgres would fail then too."""
+        left = self._nullable_value(node.left, beside=type_of(node.right))
+        right = self._nullable_value(node.right, beside=type_of(node.left))
+        one, two = self._temporary(), self._temporary()
+        checks = f"(({one} := {left}) is None) | (({two} := {right}) is None)"
+        return f"(None if {checks} else {one} {operator} {two})"
 
     def _compare_plainly(self, column: Column, constant: Const, operator: str) -> str:
         """Dates and timestamps of four-digit years are in the order of their texts: try that first."""

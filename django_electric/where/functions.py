@@ -132,6 +132,9 @@ CASTS: Mapping[tuple[str, str], Callable[[Value], Value]] = {
 }
 """Casts that change a value, with what they do; they raise ValueError where Postgres fails."""
 
+FALLIBLE = frozenset({("numeric", "float8"), ("date", "timestamp"), ("date", "timestamptz")})
+"""Casts that fail on some values of a column."""
+
 NO_OPS = frozenset(
     {("int2", "int4"), ("int2", "int8"), ("int4", "int8"), ("varchar", "text"), ("text", "varchar")}
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
@@ -34,6 +34,19 @@ def own_cluster() -> Iterator[Cluster]:
 def own_cluster_server(own_cluster: Cluster) -> Iterator[ElectricServer]:
     with ElectricServer(own_cluster, ENVIRONMENT) as server:
         yield server
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows what the server's processes said."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            if isinstance(value, ElectricServer):
+                report.sections.append(("the server's logs", value.logs()))
+    return report
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ _ORACLE = settings(
 # Small chunks, so that logs have many; short polls, so that silent shapes say soon how far they are.
 ENVIRONMENT = {
     "ELECTRIC_LONG_POLL_TIMEOUT": "400",
-    "ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD": "20000",
+    "ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD": "150000",
 }
 
 

@@ -345,7 +345,7 @@ class Followers:
         return follower
 
     def settle(
-        self, followers: Iterable[Follower] | None = None, *, seconds: float = 45.0
+        self, followers: Iterable[Follower] | None = None, *, seconds: float = 90.0
     ) -> None:
         """Nobody writes. Every follower has to say that it is complete, and to be equal then.
 

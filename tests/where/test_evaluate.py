@@ -186,6 +186,17 @@ class TestErrors:
         with pytest.raises(EvaluationError):
             evaluator("x::timestamp IS NULL", x="date")(("5874897-12-31",))
 
+    def test_it_fails_beside_null_too(self) -> None:
+        matches = evaluator("(y = x::timestamp) IS NULL", x="date", y="timestamp")
+        assert matches(("2024-01-01", None)) is True
+        with pytest.raises(EvaluationError):
+            matches(("5874897-12-31", None))
+        matches = evaluator("(y = (x = z)) IS NULL", x="numeric", y="bool", z="float8")
+        assert matches(("1", None, "1")) is True
+        assert matches((None, "t", "1")) is True
+        with pytest.raises(EvaluationError):
+            matches(("1e400", None, "1"))
+
     def test_what_is_not_reached_does_not_fail(self) -> None:
         assert evaluator("y > 5 AND x > y", x="numeric", y="float8")(("1e400", "1")) is False
         assert evaluator("y < 5 OR x > y", x="numeric", y="float8")(("1e400", "1")) is True

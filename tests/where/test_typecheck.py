@@ -252,6 +252,7 @@ def test_a_tree_too_deep_for_the_compiler_is_refused() -> None:
         "flag AND (a = 1 OR (" * 19 + "flag" + "))" * 19,
         "flag <> (" * 38 + "flag" + ")" * 38,
         "(a > 1) <> (" * 38 + "flag" + ")" * 38,
+        "(d::timestamp = ts) <> (" * 38 + "flag" + ")" * 38,
         "flag IS DISTINCT FROM (" * 38 + "flag" + ")" * 38,
         "(" * 19 + "flag" + " <> (a = 1)) IS NULL" * 19,
         "a" + "::bool::int4" * 19 + " = 1",
@@ -259,5 +260,6 @@ def test_a_tree_too_deep_for_the_compiler_is_refused() -> None:
 )
 def test_the_deepest_trees_allowed_can_be_compiled_and_parsed_again(text: str) -> None:
     where = parse_where(text, COLUMNS)
-    where.compile({"a": 0, "flag": 1})(("1", "t"))
+    positions = {"a": 0, "flag": 1, "d": 2, "ts": 3}
+    where.compile(positions)(("1", "t", "2024-01-01", "2024-01-01 00:00:00"))
     assert parse_where(where.sql, COLUMNS) == where
