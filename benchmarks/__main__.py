@@ -1,33 +1,81 @@
-"""``python -m benchmarks [SCENARIO …] [--quick] [--write FILE]``."""
+"""Measure django_electric: each figure beside its floor from the same run.
+
+Without a scenario all of them run, in the order in which they are named here. A result that is wrong ends
+the run: a figure that comes of it would be worth nothing.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from benchmarks import replication, snapshot
+from benchmarks import idle, latency, replication, serving, snapshot
 from benchmarks.figures import Figure, Wrong
-from benchmarks.report import text_table
+from benchmarks.report import page, text_table
 from benchmarks.run import Run
 
 SCENARIOS: Mapping[str, Callable[[Run], list[Figure]]] = {
-    "snapshot": snapshot.measure,
-    "replication": replication.measure,
+    serving.SCENARIO: serving.measure,
+    snapshot.SCENARIO: snapshot.measure,
+    replication.SCENARIO: replication.measure,
+    latency.SCENARIO: latency.measure,
+    idle.SCENARIO: idle.measure,
 }
 
 
-def main(arguments: list[str]) -> int:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("scenario", nargs="*", help=", ".join(SCENARIOS))
-    parser.add_argument("--quick", action="store_true")
+    names = ", ".join(SCENARIOS)
+    parser.add_argument("scenario", nargs="*", metavar="SCENARIO", help=f"one or more of {names}")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes, one run: shows that it works"
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="write the page docs/benchmarks.md anew"
+    )
     options = parser.parse_args(arguments)
+    unknown = sorted(set(options.scenario) - set(SCENARIOS))
+    if unknown:
+        parser.error(f"there is no scenario {', '.join(unknown)}; there are {names}")
+    return options
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure and report; 0 if all results were right, whatever the figures."""
+    if not sys.platform.startswith("linux"):
+        print("The benchmarks read /proc: they need Linux.", file=sys.stderr)
+        return 2
+    options = parse(arguments)
+    names = [name for name in SCENARIOS if name in (options.scenario or SCENARIOS)]
     figures: list[Figure] = []
+    began = time.monotonic()
     with Run(quick=options.quick) as run:
-        for name in options.scenario or SCENARIOS:
-            figures += SCENARIOS[name](run)
+        for name in names:
+            try:
+                found = SCENARIOS[name](run)
+            except Wrong as error:
+                print(f"WRONG RESULT in {name}: {error}", file=sys.stderr)
+                return 1
+            for figure in found:
+                run.show(figure)
+            figures += found
+        machine = run.machine()
+    seconds = time.monotonic() - began
     print(text_table(figures))
+    print(f"\n{machine}\n{seconds:.0f} s")
+    if options.write:
+        command = " ".join(["python -m benchmarks", *arguments])
+        text = page(
+            figures,
+            command,
+            machine,
+            {n: sys.modules[SCENARIOS[n].__module__].__doc__ or "" for n in names},
+        )
+        options.write.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -15,6 +15,7 @@ from example_project.embedded_postgres import Cluster
 AT_ONCE = 16
 ASKED_FOR = 1_000
 """So many shapes are made by requests, and timed; the others are put into the catalogue."""
+LEAST_TIMED = 100
 FILL_SECONDS = 400
 
 
@@ -53,7 +54,7 @@ class Fleet(Stack):
         asked_for = range(len(self.handles), min(size, ASKED_FOR))
         if asked_for:
             rate = self._create(asked_for)
-            if len(asked_for) >= ASKED_FOR // 2:
+            if len(asked_for) >= LEAST_TIMED:
                 self.creation_rate = rate
                 self.creation_floor = self._creation_floor(asked_for)
         if len(self.handles) < size:
@@ -61,7 +62,9 @@ class Fleet(Stack):
 
     def _register(self, first: int, stop: int) -> None:
         """Make shapes without asking for each."""
-        self.handles += self.module("benchmarks.register", self.database, str(first), str(stop)).split()
+        self.handles += self.module(
+            "benchmarks.register", self.database, str(first), str(stop)
+        ).split()
         self._wait_until_filled()
 
     def _create(self, tenants: range) -> float:
@@ -82,7 +85,9 @@ class Fleet(Stack):
     def _wait_until_filled(self) -> None:
         """Until the catalogue says that every shape is active."""
         end = time.monotonic() + FILL_SECONDS
-        while self.query("SELECT count(*) FROM django_electric_shape WHERE status <> 'active'") != [(0,)]:
+        while self.query("SELECT count(*) FROM django_electric_shape WHERE status <> 'active'") != [
+            (0,)
+        ]:
             self.check_alive()
             if time.monotonic() > end:
                 raise RuntimeError("shapes are not active\n" + self.logs())
@@ -98,7 +103,9 @@ class Fleet(Stack):
             with threads.connection.cursor() as cursor:
                 cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 cursor.execute("SELECT pg_current_snapshot()::text")
-                with cursor.copy(f"COPY (SELECT * FROM items WHERE {where_of(tenant)}) TO STDOUT") as copy:
+                with cursor.copy(
+                    f"COPY (SELECT * FROM items WHERE {where_of(tenant)}) TO STDOUT"
+                ) as copy:
                     for _ in copy:
                         pass
                 cursor.execute("COMMIT")

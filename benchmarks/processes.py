@@ -38,13 +38,20 @@ def run_timed(command: list[str], timeout: float) -> tuple[float, float]:
     began = time.perf_counter()
     before = os.times()
     finished = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
     took = time.perf_counter() - began
     after = os.times()
     if finished.returncode:
         raise RuntimeError(f"{command[0]}: {finished.stdout}{finished.stderr}")
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    cpu = (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
     return took, cpu
 
 

@@ -19,6 +19,7 @@ from benchmarks.fleet import Fleet, where_of
 from benchmarks.processes import cpu_seconds, run_timed
 from benchmarks.run import Run
 from django_electric.errors import ShapeGone
+from django_electric.shapes.offset import SNAPSHOT_END
 
 SCENARIO = "replication"
 FLOOR_SLOT = "bench_floor"
@@ -93,7 +94,7 @@ class Backlog:
             size = reader.state().size
             if size != seen:
                 seen = size
-                if tail in _log_tail(self.fleet, self.fleet.mark):
+                if tail in b"".join(log_parts(self.fleet, self.fleet.mark)):
                     break
             time.sleep(0.005)
             if time.monotonic() > end:
@@ -101,18 +102,11 @@ class Backlog:
         reader.close()
 
 
-def _log_tail(fleet: Fleet, handle: str) -> bytes:
-    """Everything that the log of a shape holds after its snapshot."""
-    return b"".join(log_parts(fleet, handle))
-
-
 def log_parts(fleet: Fleet, handle: str) -> list[bytes]:
     """The log of a shape after its snapshot, chunk by chunk, through the package's own reader."""
     reader = fleet.storage.reader(handle)
     parts = []
     try:
-        from django_electric.shapes.offset import SNAPSHOT_END
-
         offset = SNAPSHOT_END
         while (chunk := reader.chunk_after(offset)) is not None and chunk.size:
             parts.append(reader.read(chunk, 0, chunk.size))
@@ -140,8 +134,13 @@ def check_shapes(fleet: Fleet, tenants: set[int]) -> None:
     with fleet.client() as client:
         for tenant in sorted(t for t in tenants if 0 <= t < len(fleet.handles)):
             chunks = [c.body for c in client.chunks(table="items", where=where_of(tenant))]
-            rows = {int(str(v["id"])): (v["title"], v["price"]) for v in data.materialise(chunks).values()}
-            wanted = fleet.query(f"SELECT id, title, price::text FROM items WHERE {where_of(tenant)}")
+            rows = {
+                int(str(v["id"])): (v["title"], v["price"])
+                for v in data.materialise(chunks).values()
+            }
+            wanted = fleet.query(
+                f"SELECT id, title, price::text FROM items WHERE {where_of(tenant)}"
+            )
             same = rows == {row[0]: (row[1], row[2]) for row in wanted}
             check(same, f"the shape of tenant {tenant} differs from its SELECT")
 
@@ -160,10 +159,8 @@ def measure(run: Run) -> list[Figure]:
             drains = [backlog.inserts(count, rows, size) for _ in range(run.runs)]
             kind = f"{rows}-row transactions"
             figures.append(_figure(size, kind, drains, alone, {100: 20_000, 1: 8_000}[rows]))
-            run.show(figures[-1])
     drains = [backlog.updates(run.changes // 2, 100) for _ in range(run.runs)]
     figures.append(_figure(run.sizes[-1], "100-row transactions of UPDATE", drains, {}, None))
-    run.show(figures[-1])
     check_logs(fleet, backlog)
     return figures
 

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from benchmarks.figures import Figure, number
 
 HEAD = ("scenario", "what", "figure", "floor", "× floor", "target")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the figures were measured on."""
+
+    cores: int
+    cpu: str
+    postgres: str
+    python: str
+
+    def __str__(self) -> str:
+        load = ", ".join(f"{n:.1f}" for n in os.getloadavg())
+        return (
+            f"{self.cores} cores ({self.cpu}), PostgreSQL {self.postgres}, Python {self.python}, "
+            f"load average at the end {load}"
+        )
 
 
 def cells(figure: Figure) -> tuple[str, ...]:
@@ -30,7 +50,63 @@ def text_table(figures: Sequence[Figure]) -> str:
     notes = ["", *(figure.note for figure in figures)]
     lines = []
     for row, note in zip(rows, notes, strict=True):
-        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        lines.append(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
         if note:
             lines.append(" " * (widths[0] + 2) + f"  {note}")
     return "\n".join(lines)
+
+
+def page(
+    figures: Sequence[Figure], command: str, machine: Machine, scenarios: Mapping[str, str]
+) -> str:
+    """docs/benchmarks.md."""
+    parts = [
+        INTRODUCTION.format(
+            command=command, machine=machine, date=datetime.date.today().isoformat()
+        )
+    ]
+    missed = [f for f in figures if any(not t.is_met for t in f.targets)]
+    parts.append("## Targets that are missed\n")
+    parts += [f"- {f.scenario}: {f.name}: {number(f.value)} {f.unit}, {_missed(f)}" for f in missed]
+    parts.append("" if missed else "None in this run.\n")
+    for name, text in scenarios.items():
+        title, _, rest = text.strip().partition(": ")
+        parts.append(
+            f"## {title.capitalize()}\n\n{rest[:1].upper()}{rest[1:].replace('``', '`')}\n"
+        )
+        parts.append(_markdown_table([f for f in figures if f.scenario == name]))
+    return "\n".join(parts)
+
+
+def _missed(figure: Figure) -> str:
+    return ", ".join(f"target {t.text}" for t in figure.targets if not t.is_met)
+
+
+def _markdown_table(figures: Sequence[Figure]) -> str:
+    head = (*HEAD[1:], "note")
+    lines = [_row(head), _row(("---", "--:", "--:", "--:", "---", "---"))]
+    lines += [_row((*cells(figure)[1:], figure.note or "–")) for figure in figures]
+    return "\n".join(lines) + "\n"
+
+
+def _row(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(texts)} |"
+
+
+INTRODUCTION = """\
+# Benchmarks
+
+Written by `{command}`; do not edit. `make bench` prints the same table.
+
+Measured on {date}: {machine}.
+
+Every figure stands beside its *floor*: the least that anybody could do, measured in the same run on the same
+machine. Read the ratios: they travel from one machine to another, seconds do not. `× floor` is how many times
+the floor we cost. Figures are medians of the runs, after one that does not count; a scenario ends the
+run if its result is wrong.
+
+PostgreSQL, worker, web process and load share the machine. PostgreSQL is a throw-away cluster with
+`fsync = off` and `synchronous_commit = on`.
+"""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
+import psycopg
+
 from benchmarks.figures import Figure
 from benchmarks.fleet import Fleet
-from benchmarks.report import line
+from benchmarks.processes import cpu_model, usable_cores
+from benchmarks.report import Machine, line
 from benchmarks.stack import Stack, throw_away_postgres
 from example_project.embedded_postgres import Cluster
 
@@ -20,12 +24,13 @@ class Run:
     def __init__(self, *, quick: bool) -> None:
         self.quick = quick
         self.runs = 1 if quick else 3
-        self.sizes = (1, 100, 1_000) if quick else (1, 1_000, 10_000)
+        self.sizes = (1, 300) if quick else (1, 1_000, 10_000)
         self.changes = 20_000 if quick else 200_000
         """Changes in a backlog of 100-row transactions; those of one row have a quarter of it."""
         self.rows = 50_000 if quick else 1_000_000
         self.samples = 50 if quick else 300
-        self.seconds = 2.0 if quick else 8.0
+        self.seconds = 2.0 if quick else 5.0
+        """Of the load on a web server, for each server and run."""
         self._exits = ExitStack()
         self._fleet: Fleet | None = None
         self.cluster: Cluster
@@ -35,7 +40,10 @@ class Run:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._exits.__exit__(kind, error, trace)
 
@@ -48,6 +56,12 @@ class Run:
         if self._fleet is None:
             self._fleet = self._exits.enter_context(Fleet(self.cluster))
         return self._fleet
+
+    def machine(self) -> Machine:
+        """What the figures were measured on."""
+        with psycopg.connect(self.cluster.dsn()) as connection:
+            version = connection.info.parameter_status("server_version") or "?"
+        return Machine(usable_cores(), cpu_model(), version.split()[0], platform.python_version())
 
     def say(self, text: str) -> None:
         """Progress, for whoever waits."""

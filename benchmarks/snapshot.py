@@ -103,7 +103,9 @@ def measure(run: Run) -> list[Figure]:
     rows = run.rows
     with run.stack() as stack:
         run.say(f"snapshot: {rows:,} rows")
-        stack.sql(f"INSERT INTO items {data.row_source('1', str(rows), 1000)}", "VACUUM ANALYZE items")
+        stack.sql(
+            f"INSERT INTO items {data.row_source('1', str(rows), 1000)}", "VACUUM ANALYZE items"
+        )
         copy_seconds(stack, "/dev/null")
         forget(stack, take(stack).handle)
         snapshots, inside, outside = [], [], []

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import LiteralString, Self, cast
+from typing import Self
 
 import psycopg
 
@@ -45,7 +45,7 @@ POSTGRES_SETTINGS: dict[str, str | int] = {
 @contextmanager
 def throw_away_postgres() -> Iterator[Cluster]:
     """A cluster for one run of the benchmarks."""
-    with postgres(**POSTGRES_SETTINGS) as cluster:
+    with postgres(None, **POSTGRES_SETTINGS) as cluster:
         yield cluster
 
 
@@ -56,11 +56,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def terminate(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, and no more patience than `STOP_SECONDS`."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGCONT)
-        process.send_signal(signal.SIGTERM)
+def terminate(*processes: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to all of them, and no more patience than `STOP_SECONDS`."""
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGTERM)
+    for process in processes:
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -96,7 +98,10 @@ class Stack:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if error is not None:
             print(self.logs(), file=sys.stderr)
@@ -110,6 +115,10 @@ class Stack:
     def worker_pid(self) -> int:
         return self._processes["worker"].pid
 
+    @property
+    def web_pid(self) -> int:
+        return self._processes["web"].pid
+
     def start(self) -> None:
         """Start both processes and wait until the health check says ``active``."""
         self._spawn("worker", "manage.py", "run_electric_replication")
@@ -118,8 +127,7 @@ class Stack:
 
     def stop(self) -> None:
         """SIGTERM to both."""
-        for process in self._processes.values():
-            terminate(process)
+        terminate(*self._processes.values())
         self._processes.clear()
 
     def pause_worker(self) -> None:
@@ -147,7 +155,9 @@ class Stack:
     def logs(self) -> str:
         """The ends of both logs."""
         paths = sorted(self.directory.glob("*.log"))
-        return "\n".join(f"--- {path.stem}\n{path.read_text(errors='replace')[-3000:]}" for path in paths)
+        return "\n".join(
+            f"--- {path.stem}\n{path.read_text(errors='replace')[-3000:]}" for path in paths
+        )
 
     def module(self, name: str, *arguments: str) -> str:
         """Run a module of Python in the environment of the processes; what it printed."""
@@ -200,12 +210,12 @@ class Stack:
         """Run statements, each in a transaction of its own."""
         with self.connect() as connection:
             for statement in statements:
-                connection.execute(cast(LiteralString, statement))
+                connection.execute(statement)
 
     def query(self, statement: str) -> list[tuple[object, ...]]:
         """The rows of one query."""
         with self.connect() as connection:
-            return connection.execute(cast(LiteralString, statement)).fetchall()
+            return connection.execute(statement).fetchall()
 
     def make_slot(self, name: str) -> None:
         """A slot that starts here, for a floor to be read from."""
@@ -228,7 +238,7 @@ class Stack:
             self.drop_slot(f"electric_slot_{self.database}")
             with psycopg.connect(self.cluster.dsn("postgres"), autocommit=True) as connection:
                 drop = f'DROP DATABASE IF EXISTS "{self.database}" WITH (FORCE)'
-                connection.execute(cast(LiteralString, drop))
+                connection.execute(drop)
         except psycopg.OperationalError:
             pass  # the cluster goes with all that is in it
 

@@ -32,24 +32,33 @@ class PgSnapshot:
     xmin: int
     xmax: int
     xip: frozenset[int] = frozenset()
+    wal_lsn: int | None = None
+    """A WAL position after the snapshot was taken: whatever it sees was committed before."""
 
     @classmethod
     def parse(cls, text: str) -> PgSnapshot:
-        """Read ``xmin:xmax:xip,xip,…``. Raises ValueError."""
-        xmin, xmax, xip = text.split(":")
-        return cls(int(xmin), int(xmax), frozenset(int(x) for x in xip.split(",") if x))
+        """Read ``xmin:xmax:xip,xip,…`` or, as `str` writes it, with ``@lsn`` behind. Raises ValueError."""
+        visible, _, lsn = text.partition("@")
+        xmin, xmax, xip = visible.split(":")
+        running = frozenset(int(x) for x in xip.split(",") if x)
+        return cls(int(xmin), int(xmax), running, int(lsn) if lsn else None)
 
     def __str__(self) -> str:
-        return f"{self.xmin}:{self.xmax}:{','.join(map(str, sorted(self.xip)))}"
+        position = "" if self.wal_lsn is None else f"@{self.wal_lsn}"
+        return f"{self.xmin}:{self.xmax}:{','.join(map(str, sorted(self.xip)))}{position}"
 
     def sees(self, xid: int) -> bool:
         """Whether the rows that 32-bit *xid* wrote are visible."""
         if precedes(xid, self.xmin & _MASK):
             return True
-        if self.is_before(xid):
+        if not precedes(xid, self.xmax & _MASK):
             return False
         return all(xid != (running & _MASK) for running in self.xip)
 
-    def is_before(self, xid: int) -> bool:
-        """Whether *xid* began after the snapshot was taken: from then on nothing is seen."""
-        return not precedes(xid, self.xmax & _MASK)
+    def sees_nothing_from(self, tx: int) -> bool:
+        """Whether a transaction whose commit lies at LSN *tx* cannot be seen, nor any after it.
+
+        The id alone does not tell: of two transactions that are streamed one after the other, the
+        later may become visible first.
+        """
+        return self.wal_lsn is not None and tx >= self.wal_lsn

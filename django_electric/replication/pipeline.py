@@ -85,7 +85,7 @@ class Pipeline:
         kind = frame[0]
         if kind == XLOG_DATA:
             message = decode(frame, PAYLOAD_AT)
-            self.builder.handle(message)
+            self.builder.handle(message, len(frame))
             if type(message) is Commit:
                 self._complete = message.end_lsn
         elif kind == KEEPALIVE:

@@ -189,7 +189,8 @@ def _snapshot_transaction(connection: Connection, must_see: frozenset[int]) -> I
     deadline = time.monotonic() + VISIBILITY_TIMEOUT
     while True:
         cursor = connection.execute(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_current_snapshot()::text"
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+            "SELECT pg_current_snapshot()::text || '@' || (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)"
         )
         try:
             cursor.nextset()

@@ -2,8 +2,8 @@
 
 A shape is *held* from its registration until the visibility of its snapshot is known: what it would
 append waits in memory. Then a transaction that the snapshot sees is dropped, since the rows are
-there already, and one that it does not see is appended (PROTOCOL section 9.1). Once a transaction
-comes that began after the snapshot, the question needs no more asking.
+there already, and one that it does not see is appended (PROTOCOL section 9.1). Once the stream has
+passed the WAL position at which the snapshot was taken, the question needs no more asking.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.shapes.definition import ShapeDefinition
-from django_electric.shapes.log_items import ENTRY_END, LAST_ENTRY_END, View
+from django_electric.shapes.log_items import ENTRY_END, LAST_ENTRY_END
 from django_electric.where import Where
 
 Evaluator = Callable[[Sequence[str | None]], bool | None]
@@ -46,12 +46,9 @@ class Held(NamedTuple):
 class RoutedShape:
     """One shape in the router."""
 
-    view: View
-    """How it sees its table's rows; the router sets it."""
-
     __slots__ = (
         "definition", "handle", "held", "held_bytes", "ops", "rotates", "sink", "snapshot",
-        "texts", "view", "where",
+        "texts", "where",
     )  # fmt: skip
 
     def __init__(
@@ -77,11 +74,11 @@ class RoutedShape:
     def __repr__(self) -> str:
         return f"RoutedShape({self.handle})"
 
-    def sees(self, xid: int) -> bool:
-        """Whether the snapshot holds what *xid* wrote. Not to be asked of a held shape."""
+    def sees(self, xid: int, tx: int) -> bool:
+        """Whether the snapshot holds what *xid*, committed at LSN *tx*, wrote. Not for a held shape."""
         if self.snapshot is None:
             return False
-        if self.snapshot.is_before(xid):
+        if self.snapshot.sees_nothing_from(tx):
             self.snapshot = None
             return False
         return self.snapshot.sees(xid)
@@ -94,7 +91,7 @@ class RoutedShape:
             self.held.append(Held(xid, tx, ops, texts, rotates))
             self.held_bytes += sum(map(len, texts))
             return ""
-        if tx <= self.sink.last_tx or (self.snapshot is not None and self.sees(xid)):
+        if tx <= self.sink.last_tx or (self.snapshot is not None and self.sees(xid, tx)):
             return ""
         if rotates:
             return rotates
@@ -107,7 +104,7 @@ class RoutedShape:
         if (
             self.held is not None
             or len(self.texts) < 2
-            or (self.snapshot is not None and self.sees(xid))
+            or (self.snapshot is not None and self.sees(xid, tx))
         ):
             return
         self.sink.spill(tx, self.ops[:-1], [text + ENTRY_END for text in self.texts[:-1]])
@@ -123,7 +120,7 @@ class RoutedShape:
         held, self.held, self.held_bytes = self.held or [], None, 0
         self.snapshot = snapshot
         for transaction in held:
-            if self.sees(transaction.xid):
+            if self.sees(transaction.xid, transaction.tx):
                 continue
             if transaction.rotates:
                 return transaction.rotates

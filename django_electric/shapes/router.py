@@ -17,8 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from django_electric.postgres.pgoutput import RelationMessage, Row
-from django_electric.postgres.relation import Relation
-from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.log_items import View, view_key
 from django_electric.shapes.routed import Evaluator, RoutedShape
 from django_electric.where import EvaluationError
@@ -46,6 +44,8 @@ class TableRoutes:
         self.layout = layout
         self.positions = {name: i for i, name in enumerate(layout)}
         self.shapes: dict[str, RoutedShape] = {}
+        self.views: dict[str, View] = {}
+        """How each shape sees rows of this layout."""
         self.suspended: dict[str, tuple[RoutedShape, str]] = {}
         """Shapes that the present layout does not fit, and why; a change that their snapshot does
         not see rotates them."""
@@ -56,9 +56,10 @@ class TableRoutes:
         self._has_alternatives = False
         self._single: _Index | None = None
 
-    def add(self, shape: RoutedShape) -> None:
+    def add(self, shape: RoutedShape, view: View) -> None:
         """Route rows to *shape* from now on. O(look-ups of the shape)."""
         self.shapes[shape.handle] = shape
+        self.views[shape.handle] = view
         lookups = None if shape.where is None else shape.where.lookups()
         if shape.where is None:
             self._always[shape.handle] = shape
@@ -80,6 +81,7 @@ class TableRoutes:
     def remove(self, shape: RoutedShape) -> None:
         """Stop routing rows to *shape*; harmless if it is not here."""
         self.shapes.pop(shape.handle, None)
+        self.views.pop(shape.handle, None)
         self.suspended.pop(shape.handle, None)
         self.failed.pop(shape.handle, None)
         self._scanned.pop(shape.handle, None)
@@ -237,8 +239,7 @@ class Router:
         view = self.views.get(key)
         if view is None:
             view = self.views[key] = View(shape.definition, layout)
-        shape.view = view
-        table.add(shape)
+        table.add(shape, view)
 
 
 def mismatch(shape: RoutedShape, message: RelationMessage) -> str:
@@ -261,15 +262,3 @@ def mismatch(shape: RoutedShape, message: RelationMessage) -> str:
         if types.get(name) != stored.get(name):
             return f'column "{name}" was dropped, renamed or changed its type'
     return ""
-
-
-def same_columns(definition: ShapeDefinition, relation: Relation) -> bool:
-    """Whether the catalogue still describes the table as it was when the shape was made."""
-    types = {c.name: (c.type_oid, c.type_modifier) for c in relation.columns if not c.is_generated}
-    stored = {c.name: (c.type_oid, c.type_modifier) for c in definition.relation_columns}
-    if not definition.has_explicit_columns and set(types) != set(stored):
-        return False
-    return all(
-        types.get(name) == stored.get(name)
-        for name in (*definition.columns, *definition.key_columns)
-    )

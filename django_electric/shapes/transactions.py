@@ -43,7 +43,8 @@ from django_electric.shapes.router import Router, TableRoutes
 
 SPILL_BYTES = 16 << 20
 RECENT_CHANGES = 20_000
-"""Changes of recent transactions that are kept for shapes which register late."""
+RECENT_BYTES = 16 << 20
+"""Changes of recent transactions that are kept for shapes which register late, and their size."""
 
 
 class Rotation(NamedTuple):
@@ -67,6 +68,7 @@ class Recent(NamedTuple):
     xid: int
     tx: int
     changes: list[Change]
+    size: int = 0
 
 
 class RecentTransactions:
@@ -80,7 +82,7 @@ class RecentTransactions:
     def __init__(self, limit: int = RECENT_CHANGES) -> None:
         self._limit = limit
         self._kept: deque[Recent] = deque()
-        self._kept_changes = 0
+        self._kept_changes = self._kept_bytes = 0
         self._dropped: deque[Recent] = deque()
         """Older than what is kept, or too large to keep: their changes are not here any more."""
 
@@ -97,16 +99,18 @@ class RecentTransactions:
         heads = [queue[0].tx for queue in (self._dropped, self._kept) if queue]
         return min(heads, default=None)
 
-    def add(self, xid: int, tx: int, changes: list[Change] | None) -> None:
-        """Remember a transaction; *changes* None if it has more than is kept."""
+    def add(self, xid: int, tx: int, changes: list[Change] | None, size: int = 0) -> None:
+        """Remember a transaction of *size* bytes; *changes* None if it has more than is kept."""
         if changes is None:
             self._dropped.append(Recent(xid, tx, []))
             return
-        self._kept.append(Recent(xid, tx, changes))
+        self._kept.append(Recent(xid, tx, changes, size))
         self._kept_changes += len(changes)
-        while self._kept_changes > self._limit:
+        self._kept_bytes += size
+        while self._kept_changes > self._limit or self._kept_bytes > RECENT_BYTES:
             oldest = self._kept.popleft()
             self._kept_changes -= len(oldest.changes)
+            self._kept_bytes -= oldest.size
             self._dropped.append(Recent(oldest.xid, oldest.tx, []))
 
     def forget_seen(self, snapshot: PgSnapshot) -> None:
@@ -114,6 +118,7 @@ class RecentTransactions:
         self._dropped = deque(t for t in self._dropped if not snapshot.sees(t.xid))
         self._kept = deque(t for t in self._kept if not snapshot.sees(t.xid))
         self._kept_changes = sum(len(t.changes) for t in self._kept)
+        self._kept_bytes = sum(t.size for t in self._kept)
 
     def not_kept(self) -> frozenset[int]:
         """xids that a new shape's snapshot must see, since their changes are not here any more."""
@@ -161,7 +166,7 @@ class TransactionBuilder:
         self._touched: dict[str, RoutedShape] = {}
         self._bytes = 0
         self._kept: list[Change] | None = []
-        self._known: set[int] = set()
+        self._kept_bytes = 0
         self._on: dict[type, Callable[..., None]] = {
             Begin: self._begin,
             Commit: self._commit,
@@ -178,8 +183,9 @@ class TransactionBuilder:
     def is_in_transaction(self) -> bool:
         return self._is_open
 
-    def handle(self, message: Message) -> None:
-        """Take one message. Raises DecodeError if the stream makes no sense."""
+    def handle(self, message: Message, size: int = 0) -> None:
+        """Take one message of *size* bytes. Raises DecodeError if the stream makes no sense."""
+        self._kept_bytes += size
         self._on[type(message)](message)
 
     @property
@@ -204,6 +210,7 @@ class TransactionBuilder:
         self._bytes = 0
         self._op = 0
         self._kept = []
+        self._kept_bytes = 0
         self._is_open = False
 
     def _begin(self, message: Begin) -> None:
@@ -222,10 +229,12 @@ class TransactionBuilder:
         for shape in self._touched.values():
             reason = shape.end_transaction(xid, tx)
             if reason:
+                # At once: what comes next must not be told on top of rows that are gone.
+                self.router.remove(shape)
                 self.outcome.rotations.append(Rotation(shape, reason))
         if not self._skips:
             if self._op:
-                self.recent.add(xid, tx, self._kept)
+                self.recent.add(xid, tx, self._kept, self._kept_bytes)
             self.processed_tx = tx
         self._reset()
 
@@ -237,10 +246,8 @@ class TransactionBuilder:
             self.outcome.markers.append(message.content)
 
     def _relation(self, message: RelationMessage) -> None:
-        if message.oid not in self._known:
-            self._known.add(message.oid)
-            for root in self._find_roots(message.oid):
-                self.router.add_leaf(root, message.oid)
+        for root in self._find_roots(message.oid):
+            self.router.add_leaf(root, message.oid)
         self.router.describe(message)
         replaced = self.router.replaced_by(message)
         if replaced and not self._skips:
@@ -255,7 +262,7 @@ class TransactionBuilder:
             return None
         if self._kept is not None:
             self._kept.append(Change(op, message, self.router.layouts.get(oid)))
-            if len(self._kept) > self._recent_limit:
+            if len(self._kept) > self._recent_limit or self._kept_bytes > RECENT_BYTES:
                 self._kept = None
         table = self.router.tables.get(oid)
         if table is not None and table.suspended:
@@ -276,7 +283,7 @@ class TransactionBuilder:
     def _route_insert(self, table: TableRoutes, op: int, new: Row) -> None:
         shapes = table.matches(new)
         if shapes:
-            self._give(shapes, op, insert_items, new)
+            self._give(table, shapes, op, insert_items, new)
         if table.failed:
             self._fail(table)
 
@@ -293,7 +300,7 @@ class TransactionBuilder:
             return
         shapes = table.matches(message.old)
         if shapes:
-            self._give(shapes, op, delete_items, message.old)
+            self._give(table, shapes, op, delete_items, message.old)
         if table.failed:
             self._fail(table)
 
@@ -312,12 +319,12 @@ class TransactionBuilder:
         before, after = table.matches(old), table.matches(new)
         if before is after or before == after:
             if after:
-                self._give(after, op, update_items, old, new)
+                self._give(table, after, op, update_items, old, new)
         else:
             stay = set(before).intersection(after)
-            self._give([s for s in after if s in stay], op, update_items, old, new)
-            self._give([s for s in after if s not in stay], op, insert_items, new)
-            self._give([s for s in before if s not in stay], op, delete_items, old)
+            self._give(table, [s for s in after if s in stay], op, update_items, old, new)
+            self._give(table, [s for s in after if s not in stay], op, insert_items, new)
+            self._give(table, [s for s in before if s not in stay], op, delete_items, old)
         if table.failed:
             self._fail(table)
 
@@ -337,13 +344,18 @@ class TransactionBuilder:
         table.failed = {}
 
     def _give(
-        self, shapes: list[RoutedShape], op: int, make: Callable[..., list[Item]], *rows: Row
+        self,
+        table: TableRoutes,
+        shapes: list[RoutedShape],
+        op: int,
+        make: Callable[..., list[Item]],
+        *rows: Row,
     ) -> None:
         """Render the change once for each kind of view, and hand it to the shapes."""
         made: dict[int, list[Item]] = {}
-        xid, tx, touched = self._xid, self._tx, self._touched
+        xid, tx, touched, views = self._xid, self._tx, self._touched, table.views
         for shape in shapes:
-            view = shape.view
+            view = views[shape.handle]
             items = made.get(id(view))
             if items is None:
                 headers = headers_for(view.relation, xid, tx)

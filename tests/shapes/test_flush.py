@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from django_electric.shapes.flush import SYNC_INTERVAL, FlushTracker
+from django_electric.shapes.flush import SYNC_INTERVAL, SYNC_SHARE, FlushTracker
 
 
 def test_nothing_is_synced_while_there_is_nothing_new() -> None:
@@ -99,3 +99,31 @@ def test_nothing_is_ever_confirmed_that_was_not_published_and_synced(
             tracker.synced(under_way)
             under_way = None
         assert tracker.published >= tracker.requested >= tracker.confirmed >= before
+
+
+def test_first_rows_are_made_durable_though_no_lsn_tells_of_them() -> None:
+    tracker = FlushTracker(100)
+    assert tracker.next_sync(0.0, has_more=True) == 100
+    assert tracker.next_sync(0.5, has_more=True) is None
+    assert tracker.next_sync(SYNC_INTERVAL, has_more=True) == 100
+
+
+def test_a_slow_disk_is_given_rest() -> None:
+    tracker = FlushTracker(100)
+    tracker.published = 200
+    assert tracker.next_sync(10.0) == 200
+    tracker.synced(200, now=13.0)
+    tracker.published = 300
+    rested = 10.0 + 3.0 / SYNC_SHARE
+    assert tracker.next_sync(rested - 0.1) is None
+    assert tracker.next_sync(rested) == 300
+
+
+def test_a_fast_disk_is_asked_once_an_interval() -> None:
+    tracker = FlushTracker(100)
+    tracker.published = 200
+    tracker.next_sync(10.0)
+    tracker.synced(200, now=10.01)
+    tracker.published = 300
+    assert tracker.next_sync(10.5) is None
+    assert tracker.next_sync(10.0 + SYNC_INTERVAL) == 300

@@ -352,6 +352,30 @@ def test_a_table_that_was_renamed_rotates_its_shapes() -> None:
     assert rotations(builder) == {"h": "its table was renamed"}
 
 
+def test_a_table_that_was_dropped_and_made_anew_rotates_its_shapes() -> None:
+    """The stream describes another table of that name (section 10.5)."""
+    shapes = [shape(define(), "old"), shape(define(OTHER), "other")]
+    builder = builder_of(*shapes)
+    again = replace(ITEMS, oid=777)
+    send(builder, 10, described(again), Insert(again.oid, A))
+    assert set(rotations(builder)) == {"old"}
+    builder.router.remove(shapes[0])
+    fresh = shape(define(again), "fresh")
+    builder.router.add(fresh)
+    send(builder, 20, described(again), Insert(again.oid, A))
+    assert rotations(builder) == {}
+    assert sink_of(fresh).txs == [20]
+
+
+def test_a_table_made_anew_in_a_transaction_that_is_passed_over_rotates_nothing() -> None:
+    one = shape()
+    builder = builder_of(one)
+    send(builder, 10, Insert(ITEMS.oid, A))
+    builder.abandon()
+    send(builder, 10, described(replace(ITEMS, oid=777)))
+    assert rotations(builder) == {}
+
+
 def test_an_alteration_that_the_snapshot_sees_rotates_nothing() -> None:
     """The shape was made before the ALTER, and its snapshot after it: the next change tells."""
     one = shape(define(), snapshot=PgSnapshot(100, 110))

@@ -112,6 +112,16 @@ OPERANDS: dict[str, tuple[list[str], list[str], list[str], list[str]]] = {
 """Four kinds of operands for each kind of value, to be chosen equally often."""
 
 OPERATORS = ("=", "<>", "!=", "<", "<=", ">", ">=")
+_FORMS = (
+    "{0} {operator} {1}",
+    "{0} {operator} {1}",
+    "{0} IS {maybe_not}DISTINCT FROM {1}",
+    "{0} {maybe_not}IN ({some})",
+    "{0} {maybe_not}BETWEEN {1} AND {2}",
+    "{0} {maybe_not}BETWEEN SYMMETRIC {1} AND {2}",
+    "{0} IS {maybe_not}NULL",
+    "j IS {maybe_not}NULL",
+)
 _PATTERNS = st.text("aAbBcC%_\\\n%é", max_size=6)
 
 
@@ -127,21 +137,14 @@ def atoms(draw: st.DrawFn) -> str:
     kind = draw(st.sampled_from([*OPERANDS, *OPERANDS, "like"]))
     if kind == "like":
         return draw(likes())
-    one, two, three = (draw(operands(kind)) for _ in range(3))
-    some = ", ".join(draw(st.lists(operands(kind), min_size=1, max_size=4)))
+    form = draw(st.sampled_from(_FORMS if kind != "truth" else ("{0}", *_FORMS)))
+    one, two, three = (draw(operands(kind)) if f"{{{n}}}" in form else "" for n in range(3))
+    some = (
+        ", ".join(draw(st.lists(operands(kind), min_size=1, max_size=4))) if "some" in form else ""
+    )
     maybe_not = draw(st.sampled_from(["", "NOT "]))
     operator = draw(st.sampled_from(OPERATORS))
-    forms = [
-        f"{one} {operator} {two}",
-        f"{one} {operator} {two}",
-        f"{one} IS {maybe_not}DISTINCT FROM {two}",
-        f"{one} {maybe_not}IN ({some})",
-        f"{one} {maybe_not}BETWEEN {two} AND {three}",
-        f"{one} {maybe_not}BETWEEN SYMMETRIC {two} AND {three}",
-        f"{one} IS {maybe_not}NULL",
-        f"j IS {maybe_not}NULL",
-    ]
-    return draw(st.sampled_from([one, *forms] if kind == "truth" else forms))
+    return form.format(one, two, three, some=some, maybe_not=maybe_not, operator=operator)
 
 
 @st.composite
@@ -159,17 +162,14 @@ def clauses(draw: st.DrawFn, depth: int = 3) -> str:
     form = draw(st.integers(0, 8)) if depth else 0
     if form < 3:
         return draw(atoms())
-    one, two = f"({draw(clauses(depth - 1))})", f"({draw(clauses(depth - 1))})"
+    one = f"({draw(clauses(depth - 1))})"
     maybe_not = draw(st.sampled_from(["", "NOT "]))
-    forms = {
-        3: f"{one} AND {two}",
-        4: f"{one} OR {two}",
-        5: f"NOT {one}",
-        6: f"{one} IS {maybe_not}{draw(st.sampled_from(['TRUE', 'FALSE', 'UNKNOWN', 'NULL']))}",
-        7: f"{one} {draw(st.sampled_from(OPERATORS))} {two}",
-        8: f"{one} IS {maybe_not}DISTINCT FROM {two}",
-    }
-    return forms[form]
+    if form == 3:
+        return f"NOT {one}"
+    if form == 4:
+        return f"{one} IS {maybe_not}{draw(st.sampled_from(['TRUE', 'FALSE', 'UNKNOWN', 'NULL']))}"
+    joins = ("AND", "OR", draw(st.sampled_from(OPERATORS)), f"IS {maybe_not}DISTINCT FROM")
+    return f"{one} {joins[form - 5]} ({draw(clauses(depth - 1))})"
 
 
 @st.composite
