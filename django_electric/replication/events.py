@@ -87,6 +87,11 @@ class NowVisible:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseStops:
+    """Postgres is shutting down: it waits for us, and nothing more becomes visible."""
+
+
+@dataclass(frozen=True, slots=True)
 class Synced:
     """Everything published up to this LSN is on disk."""
 
@@ -109,6 +114,7 @@ Event = (
     | SnapshotEnded
     | RowRemoved
     | NowVisible
+    | DatabaseStops
     | Synced
     | ThreadFailed
 )

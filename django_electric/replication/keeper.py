@@ -21,6 +21,7 @@ from django_electric.models import Shape
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.replication import publication
 from django_electric.replication.events import (
+    DatabaseStops,
     Inbox,
     NowVisible,
     RowRemoved,
@@ -101,6 +102,8 @@ class CatalogueKeeper:
                     "the catalogue cannot be reached, trying again: %s", str(error).strip()
                 )
                 connections[self._alias].close()
+                if "shutting down" in str(error):
+                    self._inbox.put(DatabaseStops())
                 if self._stopping.wait(self._interval):
                     break
         connections[self._alias].close()

@@ -136,7 +136,8 @@ class Worker:
         self._engine: Engine | None = None
         self._stream: ReplicationConnection | None = None
         self._until = self.options.until_lsn
-        self._is_synchronous = False
+        self._may_not_wait = False
+        self._renew_slot = False
         self._next_status = self._next_visibility = 0.0
         self._on: dict[type, Callable[..., None]] = {
             events.RowsAppeared: self._rows_appeared,
@@ -147,6 +148,7 @@ class Worker:
             events.SnapshotEnded: self._snapshot_ended,
             events.RowRemoved: self._row_removed,
             events.NowVisible: self._now_visible,
+            events.DatabaseStops: self._database_stops,
             events.Synced: self._synced,
             events.ThreadFailed: self._thread_failed,
         }
@@ -196,8 +198,6 @@ class Worker:
                 return EXIT_OK
             delay = min(delay * 2, LAST_RETRY)
 
-    _renew_slot = False
-
     def _session(self, locks: WriterLocks) -> None:
         self._check_database()
         with ReplicationConnection(self._conninfo, while_waiting=self._while_waiting) as stream:
@@ -205,15 +205,17 @@ class Worker:
             self._prepare(locks, stream)
             stream.start_streaming(self.settings.slot_name, self.settings.publication_name)
             self._stream = stream
-            self._is_synchronous = False
-            self._selector.register(stream, selectors.EVENT_READ, lambda _mask: self._pump())
+            self._may_not_wait = False
+            # By its number: libpq may close the socket, and then the object does not know it any more.
+            socket = stream.fileno()
+            self._selector.register(socket, selectors.EVENT_READ, lambda _mask: self._pump())
             self.announcer.set_state("active")
             logger.info("streaming from %s", self.settings.slot_name)
             try:
                 self._loop()
                 self._drain(stream)
             finally:
-                self._selector.unregister(stream)
+                self._selector.unregister(socket)
                 self._stream = None
         raise Stopped
 
@@ -346,10 +348,11 @@ class Worker:
     def _hold(self, engine: Engine) -> None:
         """Nothing is confirmed that is not known to be visible: a worker that starts gets it again.
 
-        Unless commits wait for this very worker; then they would wait for ever.
+        Unless somebody waits for this very worker: a commit that it confirms, or a Postgres that
+        shuts down. They would wait for ever, and after a restart everything is visible.
         """
         oldest = engine.builder.recent.oldest_tx
-        engine.flushed.hold_at(None if self._is_synchronous else oldest)
+        engine.flushed.hold_at(None if self._may_not_wait else oldest)
 
     def _send_status(self) -> None:
         if self._engine and self._stream:
@@ -528,7 +531,10 @@ class Worker:
     def _now_visible(self, event: events.NowVisible) -> None:
         if self._engine is not None:
             self._engine.builder.recent.forget_seen(event.snapshot)
-            self._is_synchronous = event.is_synchronous
+            self._may_not_wait = event.is_synchronous
+
+    def _database_stops(self, event: events.DatabaseStops) -> None:
+        self._may_not_wait = True
 
     def _synced(self, event: events.Synced) -> None:
         if self._engine is not None:

@@ -79,6 +79,10 @@ def test_kills_at_random_moments(crash_server: ElectricServer, follow_all: Follo
     eventually(
         lambda: all(f.is_up_to_date or f.fault for f in steady), "the shapes are there", seconds=60
     )
+    eventually(
+        lambda: not server.query("SELECT 1 FROM django_electric_shape WHERE status <> 'active'"),
+        "the shapes are on disk",
+    )
     handles = {follower: follower.handle for follower in steady}
     chance = random.Random(8)
     with writing(server, ["killed_1", "killed_2"]) as count, followers.outage(of_worker=True):
@@ -120,22 +124,31 @@ def test_torn_files(crash_server: ElectricServer, follow_all: FollowAll) -> None
     half_record = followers.follow(table="torn", where="id > 0")
     both = followers.follow(table="torn", where="id > 1")
     lost = followers.follow(may_refetch=True, table="torn", where="id > 2")
+    followers.settle()
     server.sql(*(f"INSERT INTO torn VALUES ({n}, repeat('x', 50))" for n in range(20)))
     followers.settle()
     handles = [f.handle for f in (garbage, half_record, both, lost)]
+    confirmed = "SELECT confirmed_flush_lsn >= %s::pg_lsn FROM pg_replication_slots WHERE slot_name = %s"
+    written = server.query("SELECT pg_current_wal_lsn()::text")[0][0]
+    eventually(
+        lambda: server.query(confirmed, [written, f"electric_slot_{server.stream_id}"])[0][0],
+        "all of it is confirmed: Postgres will not send it again",
+    )
     assert server.stop_worker() == 0
-    with (shape_folder(server, garbage.handle) / "log.jsonl").open("ab") as file:
-        file.write(b',{"key":"half an entr')
-    with (shape_folder(server, half_record.handle) / "log.index").open("ab") as file:
-        file.write(b"\x00\x01\x02\x03\x04")
-    with (shape_folder(server, both.handle) / "log.jsonl").open("ab") as file:
-        file.write(b',{"key":"whole","value":{},"headers":{"operation":"insert"}}\n' * 3)
-    with (shape_folder(server, both.handle) / "log.index").open("ab") as file:
-        file.write(os.urandom(31))
-    followers.stop(lost)  # who reads bytes that are gone gets an error, not rows
-    data = shape_folder(server, lost.handle) / "log.jsonl"
-    os.truncate(data, data.stat().st_size // 2)
-    server.start_worker()
+    try:
+        with (shape_folder(server, garbage.handle) / "log.jsonl").open("ab") as file:
+            file.write(b',{"key":"half an entr')
+        with (shape_folder(server, half_record.handle) / "log.index").open("ab") as file:
+            file.write(b"\x00\x01\x02\x03\x04")
+        with (shape_folder(server, both.handle) / "log.jsonl").open("ab") as file:
+            file.write(b',{"key":"whole","value":{},"headers":{"operation":"insert"}}\n' * 3)
+        with (shape_folder(server, both.handle) / "log.index").open("ab") as file:
+            file.write(os.urandom(31))
+        followers.stop(lost)  # who reads bytes that are gone gets an error, not rows
+        data = shape_folder(server, lost.handle) / "log.jsonl"
+        os.truncate(data, data.stat().st_size // 2)
+    finally:
+        server.start_worker()
     server.wait_until_active()
     server.sql("UPDATE torn SET note = 'after' WHERE id < 10", "DELETE FROM torn WHERE id = 15")
     again = followers.follow(**lost.params)
@@ -178,17 +191,19 @@ def test_health_while_nobody_writes(crash_server: ElectricServer, follow_all: Fo
     follower = followers.follow(table="alone")
     eventually(lambda: follower.fault or follower.is_up_to_date, "the shape is there")
     assert server.stop_worker() == 0
-    server.wait_for_health("starting")
-    answer = httpx.get(f"{server.url}/v1/shape", params={"table": "alone", "offset": "-1"}, timeout=30)
-    assert answer.status_code == 200
-    assert answer.headers["electric-handle"] == follower.handle
-    refused = httpx.get(
-        f"{server.url}/v1/shape", params={"table": "alone", "where": "id = 1", "offset": "-1"}, timeout=30
-    )
-    assert refused.status_code == 503
-    assert int(refused.headers["retry-after"]) > 0
-    assert refused.headers["cache-control"] == "no-store"
-    server.start_worker()
+    try:
+        server.wait_for_health("starting")
+        answer = httpx.get(f"{server.url}/v1/shape", params={"table": "alone", "offset": "-1"}, timeout=30)
+        assert answer.status_code == 200
+        assert answer.headers["electric-handle"] == follower.handle
+        refused = httpx.get(
+            f"{server.url}/v1/shape", params={"table": "alone", "where": "id = 1", "offset": "-1"}, timeout=30
+        )
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 0
+        assert refused.headers["cache-control"] == "no-store"
+    finally:
+        server.start_worker()
     server.wait_until_active()
     followers.check()
 
