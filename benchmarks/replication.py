@@ -65,7 +65,7 @@ class Backlog:
         try:
             self._marks += 1
             fleet.sql(statement, f"INSERT INTO marks VALUES ({self._marks})")
-            floor, _ = run_timed(self._floor_command(), DRAIN_SECONDS)
+            floor = run_timed(self._floor_command(), DRAIN_SECONDS)
         finally:
             fleet.drop_slot(FLOOR_SLOT)
             cpu = cpu_seconds(fleet.worker_pid)

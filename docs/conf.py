@@ -14,6 +14,3 @@ exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = f"django_electric {release}"
-
-# A page that is not written yet leaves its pattern in the contents without a match.
-suppress_warnings = ["toc.empty_glob"]

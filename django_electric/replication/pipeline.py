@@ -24,8 +24,8 @@ _LEAST_WAIT, _MOST_WAIT = 0.05, 2.0
 """Seconds that a transaction waits for others to be published with, while the stream never pauses:
 the longer it has not paused, the longer, up to the second. What is far behind loses nothing by it,
 and a file that gets several entries at once costs as little as one that gets a single entry."""
-_MOST_CHANGES = 60_000
-"""Changes after which it is published all the same, so that memory stays bounded."""
+_MOST_BYTES = 16 << 20
+"""Received bytes after which it is published all the same, so that memory stays bounded."""
 
 
 class Pipeline:
@@ -46,7 +46,7 @@ class Pipeline:
         self._storage = storage
         self._announcer = announcer
         self._act = act
-        self._changes_flushed = 0
+        self._unflushed = 0
         self._complete = flushed.published
         """LSN after the last whole transaction or keepalive: published with the next flush."""
 
@@ -73,8 +73,7 @@ class Pipeline:
             if frames % _BREATH == 0:
                 now = time.monotonic()
                 wait = min(max(_LEAST_WAIT, (now - began) / 2), _MOST_WAIT)
-                changes = self.builder.changes - self._changes_flushed
-                if now - flushed_at > wait or changes > _MOST_CHANGES:
+                if now - flushed_at > wait or self._unflushed > _MOST_BYTES:
                     self.flush()
                     flushed_at = now
                 breathe(now)
@@ -85,7 +84,9 @@ class Pipeline:
         kind = frame[0]
         if kind == XLOG_DATA:
             message = decode(frame, PAYLOAD_AT)
-            self.builder.handle(message, len(frame))
+            size = len(frame)
+            self._unflushed += size
+            self.builder.handle(message, size)
             if type(message) is Commit:
                 self._complete = message.end_lsn
         elif kind == KEEPALIVE:
@@ -97,7 +98,7 @@ class Pipeline:
 
     def flush(self) -> None:
         """Publish what is complete, tell the readers, act on what the stream asked for."""
-        self._changes_flushed = self.builder.changes
+        self._unflushed = 0
         moved = self._storage.publish()
         if moved:
             self._announcer.moved(moved)

@@ -81,6 +81,17 @@ def test_commits_may_become_visible_in_another_order_than_they_are_streamed() ->
     assert sink_of(one).txs == [1]
 
 
+def test_what_was_committed_after_the_snapshot_was_taken_is_appended_whatever_its_id() -> None:
+    """Ids wrap: two thousand million transactions later this one looks older than the snapshot."""
+    one = shape(snapshot=PgSnapshot(100, 110, wal_lsn=50))
+    assert transaction(one, 40, 105) == ""
+    transaction(one, 50, (110 + (1 << 31) + 5) % WRAP)
+    assert sink_of(one).txs == [50]
+    assert one.snapshot is None
+    transaction(one, 60, 105)
+    assert sink_of(one).txs == [50, 60]
+
+
 def test_a_reason_to_rotate_is_void_if_the_snapshot_sees_the_transaction() -> None:
     one = shape(snapshot=PgSnapshot(100, 110))
     one.rotates = "its table was truncated"
@@ -121,7 +132,8 @@ def test_with_its_snapshot_a_shape_drops_what_is_seen_and_appends_the_rest_in_or
     assert [m["headers"].get("last") for m in sink_of(one).messages] == [None, True, None, True]
     assert (one.held, one.held_bytes) == (None, 0)
     transaction(one, 7, 107)
-    assert sink_of(one).txs == [3, 5, 7]
+    transaction(one, 8, 112)
+    assert sink_of(one).txs == [3, 5, 8]
 
 
 def test_a_held_truncate_rotates_unless_the_snapshot_is_past_it() -> None:
