@@ -133,7 +133,7 @@ class Inbox:
         return self._readable
 
     def put(self, event: Event) -> None:
-        """Any thread."""
+        """Any thread. After `close` nobody hears it."""
         self._events.put(event)
         self.wake()
 
@@ -141,8 +141,8 @@ class Inbox:
         """Make the descriptor readable; safe in a signal handler."""
         try:
             os.write(self._writable, b"!")
-        except BlockingIOError:
-            pass  # it is readable already
+        except OSError:
+            pass  # it is readable already, or closed
 
     def take(self) -> Iterator[Event]:
         """The events that are here."""
@@ -157,5 +157,8 @@ class Inbox:
                 return
 
     def close(self) -> None:
-        os.close(self._readable)
-        os.close(self._writable)
+        """Let go of the descriptors; they are never written to again under their numbers."""
+        readable, writable = self._readable, self._writable
+        self._readable = self._writable = -1
+        os.close(readable)
+        os.close(writable)

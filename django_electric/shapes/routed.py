@@ -19,6 +19,11 @@ from django_electric.where import Where
 Evaluator = Callable[[Sequence[str | None]], bool | None]
 
 
+HELD_BYTES = 64 << 20
+"""What a shape may hold back in memory until its snapshot is taken."""
+_TOO_MUCH = "too much was written before its first rows could be read"
+
+
 class Sink(Protocol):
     """Where a shape's entries go: the writer of its log."""
 
@@ -90,8 +95,9 @@ class RoutedShape:
         if self.held is not None:
             self.held.append(Held(xid, tx, ops, texts, rotates))
             self.held_bytes += sum(map(len, texts))
+            self._hold_no_more()
             return ""
-        if tx <= self.sink.last_tx or (self.snapshot is not None and self.sees(xid, tx)):
+        if tx <= self.sink.last_tx or self.sees(xid, tx):
             return ""
         if rotates:
             return rotates
@@ -101,14 +107,22 @@ class RoutedShape:
 
     def spill(self, xid: int, tx: int) -> None:
         """Move all but the last entry of the transaction under way out of memory, if that is allowed."""
-        if (
-            self.held is not None
-            or len(self.texts) < 2
-            or (self.snapshot is not None and self.sees(xid, tx))
-        ):
+        if self.held is not None:
+            size = sum(map(len, self.texts))
+            if self.held_bytes + size > HELD_BYTES:
+                self.held_bytes += size
+                self.ops, self.texts = [], []
+                self._hold_no_more()
+            return
+        if len(self.texts) < 2 or self.sees(xid, tx):
             return
         self.sink.spill(tx, self.ops[:-1], [text + ENTRY_END for text in self.texts[:-1]])
         self.ops, self.texts = self.ops[-1:], self.texts[-1:]
+
+    def _hold_no_more(self) -> None:
+        """Let go of what is held if it is too much; `join` will say so."""
+        if self.held_bytes > HELD_BYTES:
+            self.held = []
 
     def abandon_transaction(self) -> None:
         """Forget the transaction under way: it will be sent again."""
@@ -117,8 +131,11 @@ class RoutedShape:
 
     def join(self, snapshot: PgSnapshot) -> str:
         """The snapshot's visibility is known; why the shape has to be rotated, or an empty string."""
-        held, self.held, self.held_bytes = self.held or [], None, 0
+        held, size = self.held or [], self.held_bytes
+        self.held, self.held_bytes = None, 0
         self.snapshot = snapshot
+        if size > HELD_BYTES:
+            return _TOO_MUCH
         for transaction in held:
             if self.sees(transaction.xid, transaction.tx):
                 continue

@@ -155,7 +155,8 @@ def test_rows_are_read_by_the_layout_that_the_stream_describes() -> None:
     late = shape(define(where="done"), "late")
     router.add(late)
     assert matching(router, ("t", "b", "2")) == ["late"]
-    assert shapes[0].view.insert(("t", "a", "1")) == '"value":{"done":"true","text":"a","id":"1"}'
+    view = router.tables[ITEMS.oid].views[shapes[0].handle]
+    assert view.insert(("t", "a", "1")) == '"value":{"done":"true","text":"a","id":"1"}'
 
 
 def test_describing_a_table_without_shapes_or_as_it_was_changes_nothing() -> None:
@@ -264,9 +265,10 @@ def test_two_shapes_that_remember_the_table_differently_before_the_stream_names_
 
 
 def test_shapes_with_the_same_view_share_it() -> None:
-    _, shapes = routed(define(where="id = 1"), define(where="id = 2"), define(replica="full"))
-    assert shapes[0].view is shapes[1].view
-    assert shapes[2].view is not shapes[0].view
+    router, _ = routed(define(where="id = 1"), define(where="id = 2"), define(replica="full"))
+    views = router.tables[ITEMS.oid].views
+    assert views["h0"] is views["h1"]
+    assert views["h2"] is not views["h0"]
 
 
 # -- partitions ----------------------------------------------------------------------------------------
@@ -319,3 +321,6 @@ def test_partitions_may_order_their_columns_each_in_their_own_way() -> None:
     assert matching(router, ("1", "a", "t"), LEAF.oid) == ["root"]
     assert matching(router, ("t", "a", "1"), turned.oid) == ["root"]
     assert matching(router, ("t", "a", "2"), turned.oid) == []
+    rows = {LEAF.oid: ("1", "a", "t"), turned.oid: ("t", "a", "1")}
+    for oid, row in rows.items():
+        assert '"id":"1"' in router.tables[oid].views["root"].insert(row)

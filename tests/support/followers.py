@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping
 from concurrent.futures import Future
@@ -61,10 +62,15 @@ class Follower:
         self._is_open = False
         """The transaction of the last message has not had its ``last``."""
         self._cursor = ""
+        self._asked = ""
+        """The latest request, and when: for messages."""
         self.task: Future[None] | None = None
 
     def __repr__(self) -> str:
-        return f"Follower({self.params} handle={self.handle} offset={self.offset} rows={len(self.rows)})"
+        return (
+            f"Follower({self.params} handle={self.handle} offset={self.offset} "
+            f"rows={len(self.rows)} answers={dict(self.answers)} asked={self._asked})"
+        )
 
     @property
     def content(self) -> list[Row]:
@@ -93,6 +99,7 @@ class Follower:
         if self.handle:
             query["handle"] = self.handle
         is_live = self.is_up_to_date
+        self._asked = f"{self.offset} at {time.strftime('%H:%M:%S')}"
         if is_live:
             query |= {"live": "true", "cursor": self._cursor}
         try:
@@ -267,13 +274,19 @@ class Followers:
         self._loop.close()
 
     async def _make_client(self) -> httpx.AsyncClient:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=None, keepalive_expiry=2
+        )
         return httpx.AsyncClient(
             base_url=self.server.url, limits=limits, timeout=90, trust_env=False
         )
 
     async def get(self, query: dict[str, str]) -> httpx.Response:
-        return await self._client.get("/v1/shape", params=query)
+        try:
+            return await self._client.get("/v1/shape", params=query)
+        except httpx.RemoteProtocolError:
+            # The server may close an idle connection in the moment in which it is used again.
+            return await self._client.get("/v1/shape", params=query)
 
     def _wait_for(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)

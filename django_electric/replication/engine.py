@@ -1,0 +1,347 @@
+"""Engine: the shapes that a worker keeps, and what happens to each of them.
+
+Everything here is memory: it is lost with the process, and built again from disk and catalogue. One
+thread calls it. Snapshots, the catalogue and the disk have threads of their own, which answer
+through the engine's inbox; an engine that is dropped hears no more of them.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import resource
+import time
+from collections.abc import Callable, Sequence
+
+import psycopg
+from django.db import connections
+
+from django_electric.conf import ElectricSettings
+from django_electric.errors import (
+    ReplicationLost,
+    ShapeGone,
+    SnapshotFailed,
+    StorageError,
+)
+from django_electric.models import Shape
+from django_electric.postgres.xid import PgSnapshot
+from django_electric.replication import events, publication
+from django_electric.replication.announcer import Announcer
+from django_electric.replication.keeper import CatalogueKeeper
+from django_electric.replication.pipeline import Pipeline
+from django_electric.replication.snapshotter import SnapshotJob, Snapshotter
+from django_electric.replication.syncer import EngineState, Syncer
+from django_electric.shapes.flush import FlushTracker
+from django_electric.shapes.routed import RoutedShape
+from django_electric.shapes.router import Router
+from django_electric.shapes.transactions import Outcome, TransactionBuilder
+from django_electric.storage import FileStorage
+
+logger = logging.getLogger("django_electric.worker")
+
+VISIBILITY_INTERVAL = 1.0
+"""Seconds between two questions what is visible by now."""
+
+Filled = tuple[str, PgSnapshot, int]
+"""Handle, snapshot and number of rows of a shape that has its first rows."""
+
+
+class Engine:
+    """Shapes, their routes and their logs; the state of one stream."""
+
+    def __init__(
+        self,
+        settings: ElectricSettings,
+        conninfo: str,
+        announcer: Announcer,
+        slot: publication.SlotState,
+    ) -> None:
+        self.inbox = events.Inbox()
+        self._settings = settings
+        self._conninfo = conninfo
+        self._announcer = announcer
+        self._slot = slot
+        self._state_path = settings.root / "engine.json"
+        self._storage = FileStorage(
+            settings.root,
+            chunk_bytes=settings.shape_chunk_bytes_threshold,
+            open_files=_open_files_limit(),
+        )
+        self._router = Router()
+        self.builder = TransactionBuilder(self._router, find_roots=self._find_roots)
+        self.flushed = FlushTracker(slot.confirmed)
+        self.pipeline = Pipeline(self.builder, self._storage, announcer, self.flushed, self._act)
+        self.keeper = CatalogueKeeper(settings, self.inbox)
+        self._syncer = Syncer(self._storage, self._state_path, slot.system, self.inbox)
+        self._snapshotter = Snapshotter(conninfo, settings, self.inbox)
+        self._shapes: dict[str, RoutedShape] = {}
+        self._starting: set[str] = set()
+        self._failures: dict[str, SnapshotFailed] = {}
+        """Shapes whose first rows could not be read, while their rows leave the catalogue."""
+        self._filled: list[Filled] = []
+        """Shapes whose first rows are complete and not yet on disk."""
+        self._syncing: list[Filled] = []
+        self._has_partitions = False
+        self._may_not_wait = False
+        self._next_visibility = 0.0
+        self._on: dict[type, Callable[..., None]] = {
+            events.RowsAppeared: self._rows_appeared,
+            events.RowsVanished: self._rows_vanished,
+            events.VisibilityKnown: self._visibility_known,
+            events.ChunkWritten: self._chunk_written,
+            events.SnapshotComplete: self._snapshot_complete,
+            events.SnapshotEnded: self._snapshot_ended,
+            events.RowRemoved: self._row_removed,
+            events.NowVisible: self._now_visible,
+            events.DatabaseStops: self._database_stops,
+            events.Synced: self._synced,
+            events.ThreadFailed: self._thread_failed,
+        }
+
+    @property
+    def is_starting_shapes(self) -> bool:
+        """Whether first rows are being read."""
+        return bool(self._starting)
+
+    # -- from beginning to end ---------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Resume every shape whose log fits to the slot, rotate the others, start the threads."""
+        began = time.monotonic()
+        self._storage.prepare()
+        reason = _why_all_rotate(self._slot, EngineState.load(self._state_path))
+        rows = self.keeper.load()
+        gone = [row.handle for row in rows if not self._resume(row, reason)]
+        for start in range(0, len(gone), 1000):
+            batch = gone[start : start + 1000]
+            Shape.objects.using(self._settings.alias).filter(handle__in=batch).delete()
+        connections[self._settings.alias].close()
+        for handle in self._storage.handles() - set(self._shapes):
+            self._storage.delete(handle)
+        EngineState(self._slot.system, self._slot.confirmed).save(self._state_path)
+        if gone:
+            logger.warning("%d shapes rotated%s", len(gone), f": {reason}" if reason else "")
+        logger.info("%d shapes resumed in %.2f s", len(self._shapes), time.monotonic() - began)
+        gc.collect()
+        gc.freeze()
+        self.keeper.start()
+        self._syncer.start()
+
+    def begin_session(self) -> None:
+        """The stream begins, or begins again."""
+        self._may_not_wait = False
+
+    def end_session(self) -> None:
+        """The stream broke: what is whole is published, what is not will come again."""
+        self.pipeline.flush()
+        self.builder.abandon()
+
+    def stop(self) -> None:
+        """Stop the threads and close the files; the engine is of no use any more."""
+        self.keeper.stop()
+        self._syncer.stop()
+        self._storage.close()
+        self.inbox.close()
+
+    def _resume(self, row: events.ShapeRow, reason: str) -> bool:
+        """Whether the shape goes on. One that nobody has read anything of may begin anew instead."""
+        if not row.is_active:
+            if self._has_served(row.handle):
+                return False
+            self.inbox.put(events.RowsAppeared((row,)))
+            return True
+        if reason or row.snapshot is None:
+            return False
+        try:
+            writer = self._storage.writer(row.handle, durable_tx=self._slot.confirmed)
+            shape = RoutedShape(row.handle, row.definition, writer, snapshot=row.snapshot)
+        except (ShapeGone, StorageError, OSError) as error:
+            logger.warning("shape %s cannot go on: %s", row.handle, error)
+            return False
+        self._route(shape, row.leaves)
+        return True
+
+    def _has_served(self, handle: str) -> bool:
+        """Whether a reader may have seen rows of the shape."""
+        try:
+            return self._storage.reader(handle).state().snapshot_chunks > 0
+        except ShapeGone:
+            return False
+
+    # -- now and then ------------------------------------------------------------------------------
+
+    def breathe(self, now: float, backend_pid: int) -> None:
+        """Sync what is due and ask what is visible; *backend_pid* is the worker's walsender."""
+        self._hold()
+        if not self._syncer.is_busy:
+            lsn = self.flushed.next_sync(now, has_more=bool(self._filled))
+            if lsn is not None:
+                self._syncer.request(self._take_unsynced(), lsn)
+        if len(self.builder.recent) and now >= self._next_visibility:
+            self._next_visibility = now + VISIBILITY_INTERVAL
+            self.keeper.watch_visibility(backend_pid)
+
+    def make_durable(self) -> int:
+        """Sync everything now; the LSN that may be confirmed. For the end: the syncer stops."""
+        self._syncer.stop()
+        self._hold()
+        goal = self.flushed.goal()
+        self._syncer.sync_now(self._take_unsynced(), goal)
+        self.flushed.synced(goal)
+        self._activate()
+        return goal
+
+    def _take_unsynced(self) -> set[str]:
+        """Logs that the next sync has to cover, those with new first rows among them."""
+        self._syncing += self._filled
+        self._filled = []
+        return {*self._storage.take_unsynced(), *(filled[0] for filled in self._syncing)}
+
+    def _hold(self) -> None:
+        """Nothing is confirmed that is not known to be visible: a worker that starts gets it again.
+
+        Unless somebody waits for this very worker: a commit that it confirms, or a Postgres that
+        shuts down. They would wait for ever, and after a restart everything is visible.
+        """
+        oldest = self.builder.recent.oldest_tx
+        self.flushed.hold_at(None if self._may_not_wait else oldest)
+
+    def take_events(self) -> None:
+        """Do what the threads have answered."""
+        for event in self.inbox.take():
+            self._on[type(event)](event)
+        self.pipeline.flush()
+
+    # -- the stream asks ---------------------------------------------------------------------------
+
+    def _find_roots(self, oid: int) -> Sequence[int]:
+        """The partitioned tables above *oid*, if any shape is on a partitioned table."""
+        if not self._has_partitions:
+            return ()
+        try:
+            with psycopg.connect(self._conninfo, autocommit=True) as connection:
+                return publication.roots_of(connection, oid)
+        except psycopg.OperationalError as error:
+            raise ReplicationLost(str(error).strip()) from error
+
+    def _act(self, outcome: Outcome) -> None:
+        for token in outcome.markers:
+            self._snapshotter.markers.passed(token)
+        for shape, reason in outcome.rotations:
+            if shape.handle in self._shapes:
+                self._rotate(shape.handle, reason)
+
+    # -- the threads answer ------------------------------------------------------------------------
+
+    def _rows_appeared(self, event: events.RowsAppeared) -> None:
+        for row in event.rows:
+            if row.handle not in self._shapes:
+                self._start(row)
+
+    def _start(self, row: events.ShapeRow) -> None:
+        """Hold back what comes for the shape from now on, give it what just passed, fetch its rows."""
+        self._storage.delete(row.handle)
+        writer = self._storage.writer(row.handle)
+        shape = RoutedShape(row.handle, row.definition, writer)
+        must_see = self.builder.catch_up(shape, row.leaves)
+        self._route(shape, row.leaves)
+        self._starting.add(row.handle)
+        job = SnapshotJob(row.handle, row.definition, writer.snapshot(), must_see)
+        self._snapshotter.submit(job)
+
+    def _route(self, shape: RoutedShape, leaves: Sequence[int]) -> None:
+        self._shapes[shape.handle] = shape
+        self._has_partitions |= shape.definition.is_partitioned
+        self._router.add(shape, leaves)
+
+    def _rows_vanished(self, event: events.RowsVanished) -> None:
+        for handle in event.handles:
+            self._forget(handle)
+        self._announcer.gone(event.handles)
+
+    def _visibility_known(self, event: events.VisibilityKnown) -> None:
+        shape = self._shapes.get(event.handle)
+        reason = shape.join(event.snapshot) if shape else ""
+        if reason:
+            self._rotate(event.handle, reason)
+
+    def _chunk_written(self, event: events.ChunkWritten) -> None:
+        self._announcer.moved([event.handle])
+
+    def _snapshot_complete(self, event: events.SnapshotComplete) -> None:
+        if event.handle in self._shapes:
+            self._starting.discard(event.handle)
+            self._filled.append((event.handle, event.snapshot, event.rows))
+            self._announcer.moved([event.handle])
+
+    def _snapshot_ended(self, event: events.SnapshotEnded) -> None:
+        if event.handle in self._shapes:
+            self._forget(event.handle)
+            self._failures[event.handle] = event.error
+            self.keeper.remove(event.handle)
+
+    def _rotate(self, handle: str, reason: str) -> None:
+        """Its log goes at once; readers hear of it when the catalogue has let it go too."""
+        logger.info("shape %s is rotated: %s", handle, reason)
+        self._forget(handle)
+        self.keeper.remove(handle)
+
+    def _forget(self, handle: str) -> None:
+        shape = self._shapes.pop(handle, None)
+        if shape is not None:
+            self._router.remove(shape)
+            self._starting.discard(handle)
+            self._storage.delete(handle)
+
+    def _row_removed(self, event: events.RowRemoved) -> None:
+        error = self._failures.pop(event.handle, None)
+        if error is None or error.status == 409:
+            self._announcer.gone([event.handle])
+        else:
+            details = json.dumps({"status": error.status, "message": error.message})
+            self._announcer.failed(event.handle, details)
+
+    def _now_visible(self, event: events.NowVisible) -> None:
+        self.builder.recent.forget_seen(event.snapshot)
+        self._may_not_wait = event.is_synchronous
+
+    def _database_stops(self, event: events.DatabaseStops) -> None:
+        self._may_not_wait = True
+
+    def _synced(self, event: events.Synced) -> None:
+        self._syncer.is_busy = False
+        self._activate()
+        if self.flushed.synced(event.lsn, time.monotonic()):
+            self.pipeline.wants_status = True
+
+    def _activate(self) -> None:
+        """What is on disk goes on after a restart: the catalogue may say so."""
+        filled, self._syncing = [f for f in self._syncing if f[0] in self._shapes], []
+        if filled:
+            self.keeper.activate(filled)
+
+    def _thread_failed(self, event: events.ThreadFailed) -> None:
+        raise StorageError(f"the logs cannot be made durable: {event.error}") from event.error
+
+
+def _why_all_rotate(slot: publication.SlotState, state: EngineState | None) -> str:
+    """Why no log fits to the slot, or an empty string (PROTOCOL section 10.2)."""
+    if slot.is_new:
+        return "the replication slot is new"
+    if state is None:
+        return "the storage directory is new"
+    if state.system != slot.system:
+        return "the logs belong to another database, or to another timeline of it"
+    if state.synced < slot.confirmed:
+        return "the replication slot is ahead of the logs"
+    return ""
+
+
+def _open_files_limit() -> int:
+    """Raise the limit as far as it goes; how many logs may be kept open (two files each)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else hard
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(64, (min(wanted, 65_536) - 512) // 2)

@@ -1,0 +1,88 @@
+"""What can be set, checked, run or met with is documented."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from django_electric import checks, conf
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+PACKAGE = Path(str((find_spec("django_electric") or pytest.fail()).origin)).parent
+COMMANDS = sorted(
+    path.stem for path in (PACKAGE / "management" / "commands").glob("[!_]*.py")
+)
+CHECK_IDS = sorted(
+    set(re.findall(r'id="(electric\.[EWI]\d{3})"', Path(checks.__file__).read_text()))
+)
+
+pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason="there are no docs here to look at")
+
+
+def page(name: str) -> str:
+    return (REFERENCE / f"{name}.md").read_text()
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """First cell, without its backticks → the other cells, of every table in *text*."""
+    cells = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in text.splitlines()
+        if line.startswith("| `")
+    ]
+    return {first.strip("| `"): rest for first, *rest in cells}
+
+
+@pytest.mark.parametrize("setting", conf.SETTINGS, ids=lambda s: s.name)
+def test_every_setting_is_documented_with_its_variable_its_default_and_its_sentence(
+    setting: conf.Setting,
+) -> None:
+    variable, default, meaning = rows(page("settings"))[setting.name]
+    assert variable == f"`{setting.env}`"
+    assert meaning.strip(" |") == setting.help
+    documented = default.strip("`")
+    if setting.default is None:
+        assert documented == "–"
+    else:
+        assert setting.read(documented) == setting.read(setting.default)
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    documented = {
+        name for name, cells in rows(page("settings")).items() if cells[0].startswith("`ELECTRIC_")
+    }
+    assert documented == {setting.name for setting in conf.SETTINGS}
+
+
+def test_there_are_checks() -> None:
+    assert len(CHECK_IDS) >= 3
+
+
+@pytest.mark.parametrize("identifier", CHECK_IDS)
+def test_every_check_has_a_heading_that_its_hint_can_point_to(identifier: str) -> None:
+    text = page("checks")
+    assert f"({identifier.lower()})=" in text.splitlines()
+    assert f"## {identifier}" in text.splitlines()
+
+
+def test_no_check_is_documented_that_does_not_exist() -> None:
+    headings = re.findall(r"^## (electric\.\w+)$", page("checks"), re.MULTILINE)
+    assert sorted(headings) == CHECK_IDS
+
+
+def test_no_check_is_spoken_of_in_the_code_that_does_not_exist() -> None:
+    spoken_of = set(re.findall(r"electric\.[EWI]\d{3}", Path(checks.__file__).read_text()))
+    assert spoken_of == set(CHECK_IDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_documented_with_all_its_options(command: str) -> None:
+    text = page("commands")
+    assert f"## {command}" in text.splitlines()
+    source = (PACKAGE / "management" / "commands" / f"{command}.py").read_text()
+    for option in re.findall(r'"(--[a-z-]+)"', source):
+        assert f"`{option}" in text, option

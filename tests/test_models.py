@@ -1,0 +1,120 @@
+"""Shape: the catalogue row and its verbs."""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import replace
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from django_electric.models import Shape, new_handle
+from django_electric.postgres.xid import PgSnapshot
+from tests.shapes.world import define
+
+ITEMS = define()
+SOME = define(columns=("id",), where="id > 3", replica="full")
+
+# A catalogue needs a database; the cluster has to run before pytest-django makes one in it.
+pytestmark = pytest.mark.usefixtures("postgres_cluster", "db")
+
+
+def test_a_shape_is_registered_with_all_that_its_definition_says() -> None:
+    shape = Shape.objects.register(SOME, "default")
+    shape.refresh_from_db()
+    assert shape.to_definition() == SOME
+    assert shape.status == Shape.Status.REGISTERED
+    assert (shape.schema_name, shape.table_name, shape.relation_oid) == ("public", "items", 500)
+    assert (shape.where, shape.columns) == (SOME.where, ["id"])
+    assert shape.identity == SOME.identity
+    assert str(shape) == f"public.items ({shape.handle})"
+
+
+def test_without_columns_or_condition_these_are_empty() -> None:
+    shape = Shape.objects.register(ITEMS, "default")
+    assert (shape.where, shape.columns) == ("", [])
+
+
+def test_the_same_definition_is_one_shape_in_each_stream() -> None:
+    shape = Shape.objects.register(ITEMS, "default")
+    assert Shape.objects.register(define(), "default") == shape
+    assert Shape.objects.register(SOME, "default") != shape
+    assert Shape.objects.register(ITEMS, "other") != shape
+    assert Shape.objects.count() == 3
+
+
+def test_a_rotated_shape_comes_back_under_another_handle() -> None:
+    before = Shape.objects.register(ITEMS, "default")
+    before.delete()
+    assert Shape.objects.register(ITEMS, "default").handle != before.handle
+
+
+def test_a_handle_begins_with_the_definition_and_ends_with_the_time() -> None:
+    prefix, _, microseconds = new_handle(ITEMS).partition("-")
+    assert prefix == str(ITEMS.handle_prefix)
+    assert re.fullmatch(r"\d{16}", microseconds)
+    assert new_handle(SOME).partition("-")[0] != prefix
+
+
+def test_the_database_itself_keeps_handles_and_definitions_unique() -> None:
+    shape = Shape.objects.register(ITEMS, "default")
+    for change in ({"handle": "other"}, {"identity": "other"}):
+        shape.pk = None
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Shape(**{**values(shape), **change}).save()
+
+
+def values(shape: Shape) -> dict[str, object]:
+    return {
+        field.attname: getattr(shape, field.attname)
+        for field in Shape._meta.concrete_fields
+        if field.attname != "id"
+    }
+
+
+def test_shapes_that_have_their_first_rows_become_active_in_one_statement(
+    django_assert_num_queries,  # type: ignore[no-untyped-def]  # pytest-django's
+) -> None:
+    shapes = [Shape.objects.register(d, "default") for d in (ITEMS, SOME)]
+    waiting = Shape.objects.register(define(replica="full"), "default")
+    snapshots = [PgSnapshot(10, 20, frozenset([14]), 500), PgSnapshot(30, 30)]
+    with django_assert_num_queries(1):
+        Shape.objects.activate(
+            [(s.handle, snap, n) for n, (s, snap) in enumerate(zip(shapes, snapshots, strict=True))]
+            + [("gone-1", PgSnapshot(1, 1), 5)]
+        )
+    for n, shape in enumerate(shapes):
+        shape.refresh_from_db()
+        assert shape.status == Shape.Status.ACTIVE
+        assert PgSnapshot.parse(shape.snapshot) == snapshots[n]
+        assert shape.snapshot_rows == n
+    waiting.refresh_from_db()
+    assert (waiting.status, waiting.snapshot, waiting.snapshot_rows) == ("registered", "", None)
+
+
+def test_names_as_long_as_postgres_allows_fit() -> None:
+    long = replace(ITEMS, schema="s" * 63, table="t" * 63)
+    shape = Shape.objects.register(long, "x" * 40)
+    assert shape.to_definition() == long
+
+
+@pytest.mark.django_db(transaction=True)
+def test_processes_that_register_at_the_same_moment_get_one_shape() -> None:
+    handles: list[str] = []
+    barrier = threading.Barrier(6)
+
+    def register() -> None:
+        barrier.wait()
+        try:
+            handles.append(Shape.objects.register(ITEMS, "default").handle)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=register) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(handles) == 6
+    assert len(set(handles)) == 1
