@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import local
 
 from benchmarks.client import Response, ShapeClient
+from benchmarks.figures import check
 from benchmarks.processes import memory_mib
 from benchmarks.stack import Stack
 from example_project.embedded_postgres import Cluster
@@ -66,6 +67,9 @@ class Fleet(Stack):
             "benchmarks.register", self.database, str(first), str(stop)
         ).split()
         self._wait_until_filled()
+        with self.client() as client:
+            answer = client.get(table="items", where=where_of(stop - 1), offset="-1")
+        check(answer.handle == self.handles[-1], "a request does not find a shape of the catalogue")
 
     def _create(self, tenants: range) -> float:
         responses: dict[int, Response] = {}

@@ -23,9 +23,14 @@ def resolve(shape: ShapeParams, relation: Relation | None) -> ShapeDefinition:
         relation,
         columns=columns,
         where=_where(shape, relation),
+        params=tuple(value for _, value in sorted(shape.params or (), key=_number)),
         replica=shape.replica,
         log_mode=shape.log_mode,
     )
+
+
+def _number(parameter: tuple[str, str]) -> int:
+    return int(parameter[0]) if parameter[0].isdecimal() else 0
 
 
 def _columns(shape: ShapeParams, relation: Relation) -> tuple[str, ...] | None:

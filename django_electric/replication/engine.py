@@ -31,7 +31,7 @@ from django_electric.replication.announcer import Announcer
 from django_electric.replication.keeper import CatalogueKeeper
 from django_electric.replication.pipeline import Pipeline
 from django_electric.replication.snapshotter import SnapshotJob, Snapshotter
-from django_electric.replication.syncer import EngineState, Syncer
+from django_electric.replication.syncer import EngineState, Syncer, boot_id
 from django_electric.shapes.flush import FlushTracker
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import Router
@@ -80,8 +80,9 @@ class Engine:
         self._failures: dict[str, SnapshotFailed] = {}
         """Shapes whose first rows could not be read, while their rows leave the catalogue."""
         self._filled: list[Filled] = []
-        """Shapes whose first rows are complete and not yet on disk."""
-        self._syncing: list[Filled] = []
+        """Shapes whose first rows are complete: the catalogue is to be told."""
+        self._unsynced: set[str] = set()
+        """Shapes whose first rows are not known to be on disk."""
         self._has_partitions = False
         self._may_not_wait = False
         self._next_visibility = 0.0
@@ -110,16 +111,18 @@ class Engine:
         """Resume every shape whose log fits to the slot, rotate the others, start the threads."""
         began = time.monotonic()
         self._storage.prepare()
-        reason = _why_all_rotate(self._slot, EngineState.load(self._state_path))
+        state = EngineState.load(self._state_path)
+        reason = _why_all_rotate(self._slot, state)
+        was_down = state is None or not state.boot or state.boot != boot_id()
         rows = self.keeper.load()
-        gone = [row.handle for row in rows if not self._resume(row, reason)]
+        gone = [row.handle for row in rows if not self._resume(row, reason, was_down=was_down)]
         for start in range(0, len(gone), 1000):
             batch = gone[start : start + 1000]
             Shape.objects.using(self._settings.alias).filter(handle__in=batch).delete()
         connections[self._settings.alias].close()
         for handle in self._storage.handles() - set(self._shapes):
             self._storage.delete(handle)
-        EngineState(self._slot.system, self._slot.confirmed).save(self._state_path)
+        EngineState(self._slot.system, self._slot.confirmed, boot_id()).save(self._state_path)
         if gone:
             logger.warning("%d shapes rotated%s", len(gone), f": {reason}" if reason else "")
         logger.info("%d shapes resumed in %.2f s", len(self._shapes), time.monotonic() - began)
@@ -144,8 +147,11 @@ class Engine:
         self._storage.close()
         self.inbox.close()
 
-    def _resume(self, row: events.ShapeRow, reason: str) -> bool:
-        """Whether the shape goes on. One that nobody has read anything of may begin anew instead."""
+    def _resume(self, row: events.ShapeRow, reason: str, *, was_down: bool) -> bool:
+        """Whether the shape goes on. One that nobody has read anything of may begin anew instead.
+
+        *was_down*: the machine may have lost what had not been synced.
+        """
         if not row.is_active:
             if self._has_served(row.handle):
                 return False
@@ -154,7 +160,9 @@ class Engine:
         if reason or row.snapshot is None:
             return False
         try:
-            writer = self._storage.writer(row.handle, durable_tx=self._slot.confirmed)
+            writer = self._storage.writer(
+                row.handle, durable_tx=self._slot.confirmed, check_snapshot=was_down
+            )
             shape = RoutedShape(row.handle, row.definition, writer, snapshot=row.snapshot)
         except (ShapeGone, StorageError, OSError) as error:
             logger.warning("shape %s cannot go on: %s", row.handle, error)
@@ -175,7 +183,7 @@ class Engine:
         """Sync what is due and ask what is visible; *backend_pid* is the worker's walsender."""
         self._hold()
         if not self._syncer.is_busy:
-            lsn = self.flushed.next_sync(now, has_more=bool(self._filled))
+            lsn = self.flushed.next_sync(now, has_more=bool(self._unsynced))
             if lsn is not None:
                 self._syncer.request(self._take_unsynced(), lsn)
         if len(self.builder.recent) and now >= self._next_visibility:
@@ -184,19 +192,18 @@ class Engine:
 
     def make_durable(self) -> int:
         """Sync everything now; the LSN that may be confirmed. For the end: the syncer stops."""
+        self.take_events()
         self._syncer.stop()
         self._hold()
         goal = self.flushed.goal()
         self._syncer.sync_now(self._take_unsynced(), goal)
         self.flushed.synced(goal)
-        self._activate()
         return goal
 
     def _take_unsynced(self) -> set[str]:
         """Logs that the next sync has to cover, those with new first rows among them."""
-        self._syncing += self._filled
-        self._filled = []
-        return {*self._storage.take_unsynced(), *(filled[0] for filled in self._syncing)}
+        unsynced, self._unsynced = self._unsynced & self._shapes.keys(), set()
+        return unsynced.union(self._storage.take_unsynced())
 
     def _hold(self) -> None:
         """Nothing is confirmed that is not known to be visible: a worker that starts gets it again.
@@ -211,6 +218,7 @@ class Engine:
         """Do what the threads have answered."""
         for event in self.inbox.take():
             self._on[type(event)](event)
+        self._activate()
         self.pipeline.flush()
 
     # -- the stream asks ---------------------------------------------------------------------------
@@ -273,6 +281,7 @@ class Engine:
         if event.handle in self._shapes:
             self._starting.discard(event.handle)
             self._filled.append((event.handle, event.snapshot, event.rows))
+            self._unsynced.add(event.handle)
             self._announcer.moved([event.handle])
 
     def _snapshot_ended(self, event: events.SnapshotEnded) -> None:
@@ -311,13 +320,12 @@ class Engine:
 
     def _synced(self, event: events.Synced) -> None:
         self._syncer.is_busy = False
-        self._activate()
         if self.flushed.synced(event.lsn, time.monotonic()):
             self.pipeline.wants_status = True
 
     def _activate(self) -> None:
-        """What is on disk goes on after a restart: the catalogue may say so."""
-        filled, self._syncing = [f for f in self._syncing if f[0] in self._shapes], []
+        """What is complete goes on after a restart: the catalogue may say so."""
+        filled, self._filled = self._filled, []
         if filled:
             self.keeper.activate(filled)
 

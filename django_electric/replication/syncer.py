@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -21,19 +21,29 @@ from django_electric.storage import ShapeStorage
 logger = logging.getLogger("django_electric.sync")
 
 
+def boot_id() -> str:
+    """Names this run of the machine; empty where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineState:
     """What the logs belong to, and how far they are known to be on disk."""
 
     system: str
     synced: int
+    boot: str = ""
+    """Which run of the machine wrote this; while it lasts, written is as good as synced."""
 
     @classmethod
     def load(cls, path: Path) -> EngineState | None:
         """None if there is no state, or none that can be read."""
         try:
             value = json.loads(path.read_text())
-            return cls(str(value["system"]), int(value["synced"]))
+            return cls(str(value["system"]), int(value["synced"]), str(value.get("boot", "")))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -41,7 +51,7 @@ class EngineState:
         """Replace the file in one step, durably."""
         draft = path.with_suffix(".new")
         with draft.open("w") as file:
-            json.dump({"system": self.system, "synced": self.synced}, file)
+            json.dump(asdict(self), file)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
@@ -80,7 +90,7 @@ class Syncer:
     def sync_now(self, handles: Collection[str], lsn: int) -> None:
         """The same on the caller's thread."""
         self._storage.sync(handles)
-        EngineState(self._system, lsn).save(self._state_path)
+        EngineState(self._system, lsn, boot_id()).save(self._state_path)
 
     def _run(self) -> None:
         while (request := self._requests.get()) is not None:

@@ -46,6 +46,8 @@ class ShapeDefinition:
     """Whether the table is the root of partitions, whose changes it answers for."""
     where: str | None = None
     """Canonical SQL of the condition, parameters spliced in; None for the whole table."""
+    params: tuple[str, ...] = ()
+    """The values of ``$1``, ``$2``, …: a literal and a parameter make two shapes (section 8)."""
     replica: Replica = "default"
     log_mode: LogMode = "full"
 
@@ -56,6 +58,7 @@ class ShapeDefinition:
         *,
         columns: tuple[str, ...] | None = None,
         where: Where | None = None,
+        params: tuple[str, ...] = (),
         replica: Replica = "default",
         log_mode: LogMode = "full",
     ) -> ShapeDefinition:
@@ -78,6 +81,7 @@ class ShapeDefinition:
             has_explicit_columns=columns is not None,
             is_partitioned=relation.is_partitioned,
             where=where.sql if where else None,
+            params=params if where else (),
             replica=replica,
             log_mode=log_mode,
         )
@@ -92,7 +96,7 @@ class ShapeDefinition:
         """Hex digest that is equal for two requests iff they address the same shape."""
         parts = [
             self.relation_oid, self.schema, self.table, self.primary_key, self.where,
-            sorted(self.columns), self.has_explicit_columns, self.replica, self.log_mode,
+            sorted(self.columns), self.has_explicit_columns, self.replica, self.log_mode, self.params,
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -124,6 +128,7 @@ class ShapeDefinition:
             "has_explicit_columns": self.has_explicit_columns,
             "is_partitioned": self.is_partitioned,
             "where": self.where,
+            "params": list(self.params),
             "replica": self.replica,
             "log_mode": self.log_mode,
         }
@@ -133,6 +138,7 @@ class ShapeDefinition:
         """The definition that `to_json` wrote."""
         fields = dict(value)
         fields["relation_columns"] = tuple(StoredColumn(*c) for c in fields["relation_columns"])  # type: ignore[attr-defined]  # as written
+        fields["params"] = tuple(fields["params"])  # type: ignore[arg-type]  # as written
         fields["primary_key"] = tuple(fields["primary_key"])  # type: ignore[arg-type]  # as written
         fields["columns"] = tuple(fields["columns"])  # type: ignore[arg-type]  # as written
         return cls(**fields)  # type: ignore[arg-type]  # as written

@@ -135,11 +135,15 @@ class ShapeStorage(ABC):
     """All logs of one replication stream."""
 
     @abstractmethod
-    def writer(self, handle: str, *, durable_tx: int | None = None) -> ShapeLogWriter:
+    def writer(
+        self, handle: str, *, durable_tx: int | None = None, check_snapshot: bool = False
+    ) -> ShapeLogWriter:
         """The log of *handle*, made if it is not there, recovered if it is.
 
         *durable_tx*: transactions up to this one are known to be on disk; later ones are checked
-        and cut off where they are torn. None checks nothing (the log is new).
+        and cut off where they are torn. None checks nothing (the log is new). *check_snapshot*:
+        the machine may have gone down before the first rows were on disk; read them all. Raises
+        `StorageError` if what should be there is not.
         """
 
     @abstractmethod

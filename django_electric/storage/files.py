@@ -35,7 +35,6 @@ from django_electric.storage.base import (
 from django_electric.storage.chunks import ChunkBuilder
 from django_electric.storage.format import (
     LOG_RECORD,
-    SNAPSHOT_COMPLETE,
     SNAPSHOT_RECORD,
     LogRecord,
     SnapshotRecord,
@@ -135,13 +134,17 @@ class FileStorage(ShapeStorage):
             raise ShapeGone(f"no shape has the handle {handle[:80]!r}")
         return self.directory / handle
 
-    def writer(self, handle: str, *, durable_tx: int | None = None) -> FileLogWriter:
+    def writer(
+        self, handle: str, *, durable_tx: int | None = None, check_snapshot: bool = False
+    ) -> FileLogWriter:
         folder = self.folder(handle)
         if durable_tx is None:
             folder.mkdir(parents=True, exist_ok=True)
             return self._open(handle, LogOffset(0, 0), ChunkBuilder())
         if not folder.is_dir():
             raise ShapeGone(f"the log of shape {handle} is missing")
+        if check_snapshot:
+            _check_snapshot(folder)
         return self._open(handle, *_recover(folder, durable_tx, self.chunk_bytes))
 
     def _open(self, handle: str, last: LogOffset, position: ChunkBuilder) -> FileLogWriter:
@@ -314,16 +317,18 @@ class FileSnapshotWriter(SnapshotWriter):
         self.index_fd = os.open(folder / "snapshot.index", flags, 0o640)
         self.data_fd = os.open(folder / "snapshot.jsonl", flags, 0o640)
         self.stop = 0
+        self.crc = 0
 
     def write(self, data: bytes) -> None:
         _write_all(self.data_fd, data)
         self.stop += len(data)
+        self.crc = crc32(data, self.crc)
 
     def close_chunk(self) -> None:
         _write_all(self.index_fd, pack_snapshot_record(self.stop, is_last=False))
 
     def finish(self) -> None:
-        _write_all(self.index_fd, pack_snapshot_record(self.stop, is_last=True))
+        _write_all(self.index_fd, pack_snapshot_record(self.stop, is_last=True, crc=self.crc))
         self.close()
 
     def __del__(self) -> None:
@@ -435,7 +440,7 @@ class FileLogReader(ShapeLogReader):
     def state(self) -> LogState:
         self._check()
         chunks = self._snapshot()
-        complete = bool(chunks) and bool(chunks[-1].flags & SNAPSHOT_COMPLETE)
+        complete = bool(chunks) and chunks[-1].is_last
         size = chunks[-1].stop if chunks else 0
         index = self._log_index() if complete else None
         if index is None:
@@ -451,7 +456,7 @@ class FileLogReader(ShapeLogReader):
             if n < len(chunks):
                 start = chunks[n - 1].stop if n else 0
                 return Chunk(LogOffset(0, n), "snapshot", start, chunks[n].stop)
-            if not chunks or not chunks[-1].flags & SNAPSHOT_COMPLETE:
+            if not chunks or not chunks[-1].is_last:
                 return None
         return self._log_chunk_after(offset)
 
@@ -575,6 +580,19 @@ def _whole_records(folder: Path, index: LogIndex, durable_tx: int) -> int:
     finally:
         if data_fd >= 0:
             os.close(data_fd)
+
+
+def _check_snapshot(folder: Path) -> None:
+    """Read the first rows and compare them with their checksum."""
+    index = (folder / "snapshot.index").read_bytes()
+    last = unpack_snapshot_record(index, len(index) - SNAPSHOT_RECORD.size) if index else None
+    crc = size = 0
+    with (folder / "snapshot.jsonl").open("rb") as file:
+        while data := file.read(1 << 20):
+            crc = crc32(data, crc)
+            size += len(data)
+    if last is None or not last.is_last or (last.stop, last.crc) != (size, crc):
+        raise StorageError(f"the first rows of shape {folder.name} did not reach the disk")
 
 
 def _cut(path: Path, size: int) -> None:

@@ -22,8 +22,8 @@ the checksum finds.
 
      0        8        16
      ┌────────┬────────┐
-     │  stop  │ flags  │      flags: 1 = the snapshot ends here
-     └────────┴────────┘
+     │  stop  │ flags  │      flags: 1 = the snapshot ends here; the high half is then the crc32
+     └────────┴────────┘             of the whole ``snapshot.jsonl``
 """
 
 from __future__ import annotations
@@ -62,10 +62,18 @@ class SnapshotRecord(NamedTuple):
     stop: int
     flags: int
 
+    @property
+    def is_last(self) -> bool:
+        return bool(self.flags & SNAPSHOT_COMPLETE)
 
-def pack_snapshot_record(stop: int, *, is_last: bool) -> bytes:
-    """The record of a chunk that ends at byte *stop*."""
-    return SNAPSHOT_RECORD.pack(stop, SNAPSHOT_COMPLETE if is_last else 0)
+    @property
+    def crc(self) -> int:
+        return self.flags >> 32
+
+
+def pack_snapshot_record(stop: int, *, is_last: bool, crc: int = 0) -> bytes:
+    """The record of a chunk that ends at byte *stop*; the last one has the *crc* of everything."""
+    return SNAPSHOT_RECORD.pack(stop, crc << 32 | SNAPSHOT_COMPLETE if is_last else 0)
 
 
 def unpack_snapshot_record(data: bytes, at: int = 0) -> SnapshotRecord:

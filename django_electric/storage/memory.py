@@ -41,7 +41,9 @@ class MemoryStorage(ShapeStorage):
         self.pending: dict[str, MemoryLogWriter] = {}
         self._unsynced: set[str] = set()
 
-    def writer(self, handle: str, *, durable_tx: int | None = None) -> MemoryLogWriter:
+    def writer(
+        self, handle: str, *, durable_tx: int | None = None, check_snapshot: bool = False
+    ) -> MemoryLogWriter:
         if durable_tx is not None and handle not in self.logs:
             raise ShapeGone(f"the log of shape {handle} is missing")
         return MemoryLogWriter(self, handle, self.logs.setdefault(handle, _Log()))

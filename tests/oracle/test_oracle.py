@@ -41,7 +41,7 @@ _ORACLE = settings(
 )
 # Small chunks, so that logs have many; short polls, so that silent shapes say soon how far they are.
 ENVIRONMENT = {
-    "ELECTRIC_LONG_POLL_TIMEOUT": "400",
+    "ELECTRIC_LONG_POLL_TIMEOUT": "600",
     "ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD": "150000",
 }
 
@@ -75,6 +75,7 @@ class Run:
     def check_afresh(self) -> None:
         """Who comes later and reads the whole log has to end with the same rows."""
         before = list(self.followers.all)
+        self.followers.stop(*before)
         fresh = [self.followers.follow(**follower.params) for follower in before]
         self.followers.settle(fresh)
         for old, new in zip(before, fresh, strict=True):

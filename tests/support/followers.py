@@ -20,8 +20,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
-import httpx
-
+from tests.support.plain_http import Answer, BrokenConnection, PlainConnection
 from tests.support.server import ElectricServer
 from tests.support.waiting import eventually
 
@@ -62,6 +61,7 @@ class Follower:
         self._is_open = False
         """The transaction of the last message has not had its ``last``."""
         self._cursor = ""
+        self._connection = PlainConnection("127.0.0.1", followers.server.port)
         self._asked = ""
         """The latest request, and when: for messages."""
         self.task: Future[None] | None = None
@@ -93,6 +93,8 @@ class Follower:
             raise
         except Exception as error:
             self.fault = error
+        finally:
+            self._connection.close()
 
     async def _step(self) -> None:
         query = {**self.params, "offset": self.offset}
@@ -103,8 +105,8 @@ class Follower:
         if is_live:
             query |= {"live": "true", "cursor": self._cursor}
         try:
-            response = await self._followers.get(query)
-        except httpx.TransportError:
+            response = await self._connection.get("/v1/shape", query)
+        except BrokenConnection:
             if not self._followers.tolerates_broken_connections:
                 raise
             await asyncio.sleep(_PAUSE)
@@ -120,7 +122,7 @@ class Follower:
         else:
             raise Fault(f"{response.status_code} {response.text[:300]} to {query}")
 
-    def _start_again(self, response: httpx.Response) -> None:
+    def _start_again(self, response: Answer) -> None:
         body = response.json()
         if body != [{"headers": {"control": "must-refetch"}}]:
             raise Fault(f"409 with the body {body}")
@@ -133,7 +135,7 @@ class Follower:
         self.is_up_to_date = self._is_open = False
         self._last, self.seen_lsn = (0, -1), -1
 
-    def _take(self, response: httpx.Response, *, is_live: bool) -> None:
+    def _take(self, response: Answer, *, is_live: bool) -> None:
         headers = response.headers
         if not is_live:
             self.schema = json.loads(headers["electric-schema"])
@@ -239,6 +241,13 @@ class Follower:
             raise Fault(f"the key of {row} is {key}, not {wanted}")
 
 
+async def _tasks_end() -> None:
+    """Let cancelled tasks come to their end."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=10)
+
+
 def _position(offset: str) -> tuple[float, float]:
     if offset == "-1":
         return (-1, 0)
@@ -263,30 +272,14 @@ class Followers:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._client = self._wait_for(self._make_client())
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop(*self.all)
-        self._wait_for(self._client.aclose())
+        self._wait_for(_tasks_end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-
-    async def _make_client(self) -> httpx.AsyncClient:
-        limits = httpx.Limits(
-            max_connections=None, max_keepalive_connections=None, keepalive_expiry=2
-        )
-        return httpx.AsyncClient(
-            base_url=self.server.url, limits=limits, timeout=90, trust_env=False
-        )
-
-    async def get(self, query: dict[str, str]) -> httpx.Response:
-        try:
-            return await self._client.get("/v1/shape", params=query)
-        except httpx.RemoteProtocolError:
-            # The server may close an idle connection in the moment in which it is used again.
-            return await self._client.get("/v1/shape", params=query)
 
     def _wait_for(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
