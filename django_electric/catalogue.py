@@ -37,7 +37,8 @@ SELECT c.oid, n.nspname, c.relname, c.relkind = 'p',
                              FROM pg_catalog.pg_database db WHERE datname = current_database()) d)
                WHEN 'b' THEN true
                WHEN 'c' THEN co.collcollate IN ({bytewise})
-           END, false)
+           END, false),
+       coalesce(co.collisdeterministic, true)
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -58,6 +59,7 @@ _TYPES = """
 SELECT t.oid, t.typtype = 'd', t.typbasetype,
        CASE WHEN element.oid IS NULL THEN 0 ELSE element.oid END,
        CASE WHEN t.oid = '"char"'::regtype THEN '"char"'
+            WHEN t.typtype = 'c' THEN 'record'
             WHEN t.typnamespace <> 'pg_catalog'::regnamespace AND EXISTS (
                 SELECT FROM pg_catalog.pg_type b
                  WHERE b.typname = t.typname AND b.typnamespace = 'pg_catalog'::regnamespace)
@@ -99,10 +101,12 @@ def _relation(cursor: Cursor, rows: Sequence[Sequence[object]]) -> Relation | No
 
 
 def _column(row: Sequence[object], unusual: Mapping[int, str]) -> Column:
-    name, type_oid, type_name, modifier, dimensions, not_null, position, generated, is_bytewise = (
-        row
-    )
+    name, type_oid, type_name, modifier, dimensions, not_null, position, generated = row[:8]
+    is_bytewise, is_deterministic = row[8:]
     plain = f"{type_name}[]" if dimensions else cast(str, type_name)
+    if not is_deterministic:
+        # Texts that differ may be equal: a type that no operator knows, so that nothing is guessed.
+        plain += " nondeterministic"
     return Column(
         name=cast(str, name),
         type_oid=cast(int, type_oid),

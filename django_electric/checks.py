@@ -34,7 +34,7 @@ def check_settings(app_configs: Sequence[object] | None, **_: object) -> list[ch
 
 
 def check_access(app_configs: Sequence[object] | None, **_: object) -> list[checks.CheckMessage]:
-    """electric.W002: neither or both of secret and insecure; electric.W003: insecure in production."""
+    """electric.W002: nothing is served, since neither or both of secret and insecure are set."""
     if list(conf.problems()):
         return []
     electric = conf.electric_settings()

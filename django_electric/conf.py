@@ -195,6 +195,8 @@ def _read(alias: str) -> tuple[dict[str, object], list[str]]:
             f'ELECTRIC["{alias}"] is missing: add ELECTRIC = {{"{alias}": {{…}}}} to the settings.'
         ]
     given = whole[alias]
+    if not isinstance(given, Mapping):
+        return {}, [f'ELECTRIC["{alias}"] must be a dictionary of settings.']
     values: dict[str, object] = {}
     errors = [
         f'ELECTRIC["{alias}"]["{key}"] is not a setting; it may be one of '

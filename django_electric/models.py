@@ -30,8 +30,13 @@ class ShapeQuerySet(models.QuerySet["Shape"]):
             definition=definition.to_json(),
         )
         # Several processes may try at once; the constraint lets one of them succeed.
-        self.bulk_create([shape], ignore_conflicts=True)
-        return self.get(stream_id=stream_id, identity=definition.identity)
+        while True:
+            self.bulk_create([shape], ignore_conflicts=True)
+            found = self.filter(stream_id=stream_id, identity=definition.identity).first()
+            if found is not None:
+                return found
+            # The one that was there has just been rotated.
+            shape.handle = new_handle(definition)
 
     def activate(self, filled: Sequence[tuple[str, PgSnapshot, int]]) -> None:
         """These shapes have their first rows: handle, snapshot, number of rows. One statement for all."""

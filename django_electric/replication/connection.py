@@ -31,6 +31,13 @@ DISPLAY_SETTINGS = (
 _WAIT = 0.25
 
 
+def is_readable(fd: int, seconds: float) -> bool:
+    """Whether *fd* is readable within *seconds*. Not by ``select``: it takes no number over 1023."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 def conninfo_of(params: Mapping[str, object], **more: str) -> str:
     """A libpq connection string from Django's connection parameters; what libpq does not know is left out."""
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
@@ -89,7 +96,7 @@ class ReplicationConnection:
             last = None
             while True:
                 while self._pgconn.is_busy():
-                    if not select.select([self.fileno()], [], [], _WAIT)[0]:
+                    if not is_readable(self.fileno(), _WAIT):
                         self._while_waiting()
                     self._pgconn.consume_input()
                 result = self._pgconn.get_result()
@@ -128,7 +135,7 @@ class ReplicationConnection:
 
     def has_more(self) -> bool:
         """Whether the socket holds more to `receive`."""
-        return bool(select.select([self.fileno()], [], [], 0)[0])
+        return is_readable(self.fileno(), 0)
 
     def frames(self) -> Iterator[bytes]:
         """The frames that are here already; never waits. Raises ReplicationLost at the end of the stream."""

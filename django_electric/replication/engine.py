@@ -142,6 +142,7 @@ class Engine:
 
     def stop(self) -> None:
         """Stop the threads and close the files; the engine is of no use any more."""
+        self._snapshotter.stop()
         self.keeper.stop()
         self._syncer.stop()
         self._storage.close()
@@ -330,7 +331,7 @@ class Engine:
             self.keeper.activate(filled)
 
     def _thread_failed(self, event: events.ThreadFailed) -> None:
-        raise StorageError(f"the logs cannot be made durable: {event.error}") from event.error
+        raise StorageError(f"a thread of the worker failed: {event.error}") from event.error
 
 
 def _why_all_rotate(slot: publication.SlotState, state: EngineState | None) -> str:

@@ -28,6 +28,7 @@ from django_electric.replication.events import (
     RowsAppeared,
     RowsVanished,
     ShapeRow,
+    ThreadFailed,
 )
 
 logger = logging.getLogger("django_electric.catalogue")
@@ -106,6 +107,9 @@ class CatalogueKeeper:
                     self._inbox.put(DatabaseStops())
                 if self._stopping.wait(self._interval):
                     break
+            except Exception as error:  # a worker without this thread is of no use
+                self._inbox.put(ThreadFailed(error))
+                break
         connections[self._alias].close()
 
     def _next(self) -> Callable[[], None] | None:

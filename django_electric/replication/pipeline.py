@@ -8,7 +8,7 @@ kernel's hands; only then do readers hear of them; and only after a sync is thei
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from django_electric.postgres.pgoutput import Commit, decode
 from django_electric.postgres.streaming import KEEPALIVE, PAYLOAD_AT, XLOG_DATA, decode_keepalive
@@ -50,34 +50,24 @@ class Pipeline:
         self._complete = flushed.published
         """LSN after the last whole transaction or keepalive: published with the next flush."""
 
-    def pump(self, stream: ReplicationConnection, breathe: Callable[[float], None]) -> None:
-        """Take what has arrived and publish it; *breathe* is called with the time every now and then."""
+    def pump(self, stream: ReplicationConnection, breathe: Callable[[float], bool | None]) -> None:
+        """Take what has arrived and publish it, and what arrives meanwhile.
+
+        *breathe* is called with the time every now and then; if it says False, that is enough.
+        """
         began = flushed_at = time.monotonic()
-        while True:
-            stream.receive()
-            flushed_at = self._take_all(stream, breathe, began, flushed_at)
-            if not stream.has_more():
+        for frames, frame in enumerate(_arriving(stream), 1):
+            self.take(frame)
+            if frames % _BREATH and self._unflushed < _MOST_BYTES:
+                continue
+            now = time.monotonic()
+            wait = min(max(_LEAST_WAIT, (now - began) / 2), _MOST_WAIT)
+            if now - flushed_at > wait or self._unflushed >= _MOST_BYTES:
+                self.flush()
+                flushed_at = now
+            if breathe(now) is False:
                 break
         self.flush()
-
-    def _take_all(
-        self,
-        stream: ReplicationConnection,
-        breathe: Callable[[float], None],
-        began: float,
-        flushed_at: float,
-    ) -> float:
-        """Take the frames that are here; when the last flush was."""
-        for frames, frame in enumerate(stream.frames(), 1):
-            self.take(frame)
-            if frames % _BREATH == 0:
-                now = time.monotonic()
-                wait = min(max(_LEAST_WAIT, (now - began) / 2), _MOST_WAIT)
-                if now - flushed_at > wait or self._unflushed > _MOST_BYTES:
-                    self.flush()
-                    flushed_at = now
-                breathe(now)
-        return flushed_at
 
     def take(self, frame: bytes) -> None:
         """One frame of the stream."""
@@ -109,3 +99,12 @@ class Pipeline:
             self.flushed.published = self._complete
             self.flushed.received = max(self.flushed.received, self._complete)
         self._announcer.reached(self.builder.processed_tx)
+
+
+def _arriving(stream: ReplicationConnection) -> Iterator[bytes]:
+    """The frames that are here, and those that come while they are taken."""
+    while True:
+        stream.receive()
+        yield from stream.frames()
+        if not stream.has_more():
+            return

@@ -84,7 +84,7 @@ def _add_value(parts: _Parts, column: StoredColumn) -> None:
         parts.expression(json if column.not_null else f"coalesce({json}::text, 'null')")
     else:
         parts.expression(
-            f"CASE WHEN {name} IS NULL THEN 'null' ELSE to_json(concat({name}))::text END"
+            f"CASE WHEN {name} IS NOT DISTINCT FROM NULL THEN 'null' ELSE to_json(concat({name}))::text END"
         )
 
 
@@ -102,7 +102,7 @@ def _add_key_part(parts: _Parts, column: StoredColumn) -> None:
         quoted = (
             f"""{quote_literal("/" + chr(92) + '"')} || {inner} || {quote_literal(chr(92) + '"')}"""
         )
-        parts.expression(f"CASE WHEN {name} IS NULL THEN '/_' ELSE {quoted} END")
+        parts.expression(f"CASE WHEN {name} IS NOT DISTINCT FROM NULL THEN '/_' ELSE {quoted} END")
 
 
 def entry_expression(definition: ShapeDefinition) -> str:

@@ -27,7 +27,7 @@ import psycopg
 from psycopg import sql
 
 from django_electric.conf import ElectricSettings
-from django_electric.errors import SnapshotFailed, StorageError
+from django_electric.errors import SnapshotFailed
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.replication.connection import DISPLAY_SETTINGS
 from django_electric.replication.events import (
@@ -93,7 +93,7 @@ class Snapshotter:
         self._conninfo = conninfo
         self._settings = settings
         self._inbox = inbox
-        self._jobs: SimpleQueue[SnapshotJob] = SimpleQueue()
+        self._jobs: SimpleQueue[SnapshotJob | None] = SimpleQueue()
         self._watchdog = Watchdog()
         self._threads = 0
 
@@ -106,10 +106,14 @@ class Snapshotter:
             ).start()
         self._jobs.put(job)
 
+    def stop(self) -> None:
+        """Let the threads end after what they are doing."""
+        for _ in range(self._threads):
+            self._jobs.put(None)
+
     def _run(self) -> None:
         connection: Connection | None = None
-        while True:
-            job = self._jobs.get()
+        while (job := self._jobs.get()) is not None:
             try:
                 if connection is None or connection.closed:
                     connection = self._connect()
@@ -118,7 +122,7 @@ class Snapshotter:
                 self._failed(job, error)
             except psycopg.Error as error:
                 self._failed(job, failure_of(error))
-            except (OSError, StorageError) as error:
+            except Exception as error:  # whatever it was, the shape's readers hear of it
                 self._failed(
                     job,
                     SnapshotFailed(

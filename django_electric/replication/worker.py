@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import select
 import selectors
 import signal
 import sys
@@ -27,7 +26,7 @@ from django_electric.errors import ConfigurationError, ReplicationLost, SlotLost
 from django_electric.postgres.lsn import Lsn
 from django_electric.replication import publication
 from django_electric.replication.announcer import Announcer
-from django_electric.replication.connection import ReplicationConnection, conninfo_of
+from django_electric.replication.connection import ReplicationConnection, conninfo_of, is_readable
 from django_electric.replication.engine import Engine
 from django_electric.replication.events import Inbox
 from django_electric.replication.locks import WriterLocks
@@ -40,6 +39,8 @@ STATUS_INTERVAL = 5.0
 """Seconds between status updates, asked for or not: a long transaction must not look like a dead client."""
 HURRIED_STATUS_INTERVAL = 0.1
 """The same while a certain LSN is waited for."""
+DRAIN_SECONDS = 2.0
+"""How long a worker that was told to stop takes what still arrives."""
 FIRST_RETRY, LAST_RETRY = 0.25, 15.0
 
 
@@ -186,10 +187,11 @@ class Worker:
     def _stream(self, engine: Engine, stream: ReplicationConnection) -> None:
         """Until asked to stop, or until the LSN that was asked for is in the logs."""
 
-        def breathe(now: float) -> None:
+        def breathe(now: float) -> bool:
             engine.breathe(now, stream.backend_pid)
             if engine.pipeline.wants_status or now >= self._next_status:
                 self._send_status(engine, stream)
+            return not self._stopping and not self._is_done(engine)
 
         # By its number: libpq may close the socket, and then the object does not know it any more.
         socket = stream.fileno()
@@ -223,7 +225,8 @@ class Worker:
 
     def _finish(self, engine: Engine, stream: ReplicationConnection) -> None:
         """Publish what has arrived, make it durable and confirm it."""
-        engine.pipeline.pump(stream, lambda now: None)
+        deadline = time.monotonic() + DRAIN_SECONDS
+        engine.pipeline.pump(stream, lambda now: now < deadline)
         confirmed = engine.make_durable()
         stream.confirm(engine.flushed.received, confirmed)
         logger.info("stopped; confirmed up to %s", Lsn(confirmed))
@@ -255,7 +258,7 @@ class Worker:
         """Sleep, unless asked to stop. The locks are not held: nothing is done meanwhile."""
         end = time.monotonic() + seconds
         while not self._stopping and (left := end - time.monotonic()) > 0:
-            if select.select([self._wakeup], [], [], left)[0]:
+            if is_readable(self._wakeup.fileno(), left):
                 self._woken(0)
 
 

@@ -195,7 +195,15 @@ class Router:
             if table is not None:
                 table.remove(shape)
                 if not table:
-                    del self.tables[oid]
+                    self._forget_table(oid, shape)
+
+    def _forget_table(self, oid: int, last: RoutedShape) -> None:
+        del self.tables[oid]
+        name = (last.definition.schema, last.definition.table)
+        named = self._named.get(name, set())
+        named.discard(oid)
+        if not named:
+            self._named.pop(name, None)
 
     def shapes_of(self, oid: int) -> Iterator[tuple[str, RoutedShape]]:
         """Handles and shapes that changes of the table may concern."""

@@ -525,18 +525,26 @@ def test_a_large_transaction_takes_no_more_memory_than_it_may() -> None:
 
 def test_what_is_kept_for_late_shapes_is_bounded_in_bytes_and_not_only_in_number() -> None:
     """20,000 rows of a megabyte would be 20 gigabytes."""
-    builder = builder_of(shape())
-    wide = "x" * (1 << 20)
-    for n in range(1, 101):
-        send(builder, n, Insert(ITEMS.oid, (str(n), wide + str(n), "t")))
-    kept = sum(
-        len(value or "")
-        for recent in builder.recent
-        for change in recent.changes
-        if isinstance(change.message, Insert)
-        for value in change.message.new
-    )
-    assert kept <= 64 << 20
+    builder = builder_of()
+    row = Insert(ITEMS.oid, A)
+    for tx in range(1, 101):
+        send(builder, tx, row, size=1 << 20)
+    assert 0 < len(list(builder.recent)) <= 64
+    assert builder.recent.not_kept() == set(range(1, 101 - len(list(builder.recent))))
+    late = shape(snapshot=None)
+    assert builder.catch_up(late) == builder.recent.not_kept()
+
+
+def test_one_transaction_that_is_too_large_in_bytes_is_not_kept_at_all() -> None:
+    builder = builder_of()
+    builder.handle(Begin(10, 10))
+    for _ in range(100):
+        builder.handle(Insert(ITEMS.oid, A), 1 << 20)
+    assert builder.catch_up(shape(snapshot=None)) == {10}
+    builder.handle(Commit(10, 18))
+    assert builder.recent.not_kept() == {10}
+    send(builder, 20, Insert(ITEMS.oid, A), size=100)
+    assert [t.tx for t in builder.recent] == [20]
 
 
 # -- a broken connection ---------------------------------------------------------------------------------

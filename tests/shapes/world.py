@@ -183,11 +183,13 @@ def sink_of(shape: RoutedShape) -> ListSink:
     return shape.sink
 
 
-def send(builder: TransactionBuilder, tx: int, *messages: Message, xid: int | None = None) -> None:
-    """A whole transaction."""
+def send(
+    builder: TransactionBuilder, tx: int, *messages: Message, xid: int | None = None, size: int = 0
+) -> None:
+    """A whole transaction; each message is said to have *size* bytes."""
     builder.handle(Begin(tx, tx if xid is None else xid))
     for message in messages:
-        builder.handle(message)
+        builder.handle(message, size)
     builder.handle(Commit(tx, tx + 8))
 
 
