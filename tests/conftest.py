@@ -22,6 +22,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def django_db_modify_db_settings(postgres_cluster: object) -> None:
+    """The private Postgres runs before Django makes its test database in it."""
+
+
+@pytest.fixture(scope="session")
 def pg(postgres_cluster: Cluster) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
     """A plain connection in autocommit mode."""
     with psycopg.connect(postgres_cluster.dsn("app"), autocommit=True) as connection:

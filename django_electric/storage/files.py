@@ -182,6 +182,7 @@ class FileStorage(ShapeStorage):
         self._unsynced.discard(handle)
         self.files.forget(handle)
         gone = self.trash / handle
+        self.trash.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             self.folder(handle).rename(gone)
             shutil.rmtree(gone, ignore_errors=True)

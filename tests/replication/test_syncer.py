@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 from collections.abc import Iterable, Iterator
@@ -12,7 +11,7 @@ import pytest
 
 from django_electric.replication import syncer as module
 from django_electric.replication.events import Event, Inbox, Synced, ThreadFailed
-from django_electric.replication.syncer import EngineState, Syncer
+from django_electric.replication.syncer import EngineState, Syncer, boot_id
 from django_electric.storage import MemoryStorage
 
 
@@ -50,6 +49,22 @@ def test_the_state_is_read_back(tmp_path: Path) -> None:
     EngineState("7/1/app", (1 << 64) - 1).save(path)
     assert EngineState.load(path) == EngineState("7/1/app", (1 << 64) - 1)
     assert [p.name for p in tmp_path.iterdir()] == ["engine.json"]
+
+
+def test_a_state_of_an_older_version_names_no_run_of_the_machine(tmp_path: Path) -> None:
+    path = tmp_path / "engine.json"
+    path.write_text('{"system": "s", "synced": 7}')
+    assert EngineState.load(path) == EngineState("s", 7, "")
+
+
+def test_a_run_of_the_machine_has_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert boot_id() == boot_id()
+
+    def missing(self: Path) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert boot_id() == ""
 
 
 @pytest.mark.parametrize(
@@ -90,7 +105,7 @@ def test_a_request_is_answered_when_logs_and_state_are_on_disk(
     assert syncer.is_busy
     assert next_event(inbox) == Synced(100)
     assert disk.synced == [{"a", "b"}]
-    assert json.loads(path.read_text()) == {"system": "7/1/app", "synced": 100}
+    assert EngineState.load(path) == EngineState("7/1/app", 100, boot_id())
     syncer.request([], 200)
     syncer.stop()
     assert next_event(inbox) == Synced(200)
@@ -101,7 +116,7 @@ def test_on_the_callers_thread_nobody_is_told(tmp_path: Path, inbox: Inbox) -> N
     disk, path = Disk(), tmp_path / "engine.json"
     Syncer(disk, path, "s", inbox).sync_now({"a"}, 5)
     assert disk.synced == [{"a"}]
-    assert EngineState.load(path) == EngineState("s", 5)
+    assert EngineState.load(path) == EngineState("s", 5, boot_id())
     assert list(inbox.take()) == []
 
 

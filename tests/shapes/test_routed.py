@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from django_electric.postgres.xid import PgSnapshot
+from django_electric.shapes import routed
 from django_electric.shapes.routed import RoutedShape
 from tests.shapes.world import define, shape, sink_of
 
@@ -188,6 +189,38 @@ def test_a_row_is_in_the_snapshot_or_in_the_log_and_never_in_both(
     if one.held is not None:
         one.join(snapshot)
     assert sink_of(one).txs == [tx for tx, xid in enumerate(stream, 1) if xid not in seen]
+
+
+# -- too much to hold --------------------------------------------------------------------------------------
+
+
+def test_what_is_held_is_bounded_and_too_much_of_it_rotates_the_shape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(routed, "HELD_BYTES", 500)
+    one = shape(snapshot=None)
+    for tx in range(1, 40):
+        transaction(one, tx, count=2)
+    assert one.held is not None
+    assert sum(len(text) for held in one.held for text in held.texts) <= 500
+    assert "too much" in one.join(PgSnapshot(5, 5))
+    assert sink_of(one).transactions == []
+
+
+def test_one_transaction_that_is_too_much_rotates_a_held_shape_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(routed, "HELD_BYTES", 500)
+    one = shape(snapshot=None)
+    give(one, 1, 5)
+    one.spill(1, 1)
+    assert len(one.texts) == 5
+    give(one, 1, 30)
+    one.spill(1, 1)
+    assert one.texts == []
+    one.end_transaction(1, 1)
+    assert "too much" in one.join(PgSnapshot(5, 5))
+    assert sink_of(one).spills == 0
 
 
 # -- spilling ------------------------------------------------------------------------------------------

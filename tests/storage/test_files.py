@@ -588,6 +588,69 @@ def test_a_snapshot_writer_is_closed_once_and_for_all(storage: FileStorage) -> N
     assert open_files() == before
 
 
+# -- first rows after a power cut ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def snapshot_folder(storage: FileStorage) -> Path:
+    """Of a log with a snapshot of two chunks."""
+    snapshot = storage.writer(HANDLE).snapshot()
+    for n in range(6):
+        snapshot.write(row(n))
+        if n == 2:
+            snapshot.close_chunk()
+    snapshot.finish()
+    return storage.folder(HANDLE)
+
+
+def check(storage: FileStorage) -> None:
+    storage.writer(HANDLE, durable_tx=0, check_snapshot=True)
+
+
+def test_first_rows_that_are_all_there_are_good(storage: FileStorage, snapshot_folder: Path) -> None:
+    check(storage)
+
+
+@pytest.mark.parametrize("name", ["snapshot.jsonl", "snapshot.index"])
+def test_first_rows_that_are_cut_anywhere_are_refused(
+    storage: FileStorage, snapshot_folder: Path, name: str
+) -> None:
+    path = snapshot_folder / name
+    whole = path.read_bytes()
+    for stop in range(len(whole)):
+        path.write_bytes(whole[:stop])
+        with pytest.raises(StorageError):
+            check(storage)
+
+
+@pytest.mark.parametrize("name", ["snapshot.jsonl", "snapshot.index"])
+def test_first_rows_with_a_flipped_bit_or_none_at_all_are_refused(
+    storage: FileStorage, snapshot_folder: Path, name: str
+) -> None:
+    path = snapshot_folder / name
+    whole = path.read_bytes()
+    last_record = len(whole) - 16 if name == "snapshot.index" else 0
+    for at in range(last_record, len(whole)):
+        data = bytearray(whole)
+        data[at] ^= 1
+        if name == "snapshot.jsonl" or at - last_record not in (12, 13, 14):  # spare bits of the flags
+            path.write_bytes(data)
+            with pytest.raises(StorageError):
+                check(storage)
+    path.write_bytes(bytes(len(whole)))
+    with pytest.raises(StorageError):
+        check(storage)
+
+
+@pytest.mark.parametrize("name", ["snapshot.jsonl", "snapshot.index"])
+def test_first_rows_that_are_missing_are_refused(
+    storage: FileStorage, snapshot_folder: Path, name: str
+) -> None:
+    (snapshot_folder / name).unlink()
+    with pytest.raises((StorageError, OSError)):
+        check(storage)
+
+
 # -- syncing ------------------------------------------------------------------------------------------
 
 

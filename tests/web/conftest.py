@@ -209,11 +209,6 @@ def messages(response: WebResponse) -> list[dict[str, object]]:
     return list(json.loads(response.body))
 
 
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(postgres_cluster: object) -> None:
-    """The private Postgres runs before Django makes its test database in it."""
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> ElectricSettings:
     root = tmp_path / "default"
