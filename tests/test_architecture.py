@@ -6,13 +6,14 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+import django_electric
+
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = Path(str((find_spec("django_electric") or pytest.fail()).origin)).parent
+PACKAGE = Path(django_electric.__file__).parent
 CORE = ("postgres", "where", "shapes", "protocol")
 
 
@@ -63,7 +64,12 @@ for name in {names!r}:
 def import_without(blocked: set[str], names: list[str]) -> subprocess.CompletedProcess[str]:
     code = _IMPORT.format(blocked=blocked, names=names)
     return subprocess.run(
-        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r})\n{code}"],
+        [
+            sys.executable,
+            "-I",
+            "-c",
+            f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r})\n{code}",
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -73,7 +79,9 @@ def import_without(blocked: set[str], names: list[str]) -> subprocess.CompletedP
 def test_the_core_and_the_storage_are_imported_without_django_and_without_a_driver() -> None:
     names = [name_of(path) for path in modules(*CORE, "storage")]
     assert len(names) > 25
-    result = import_without({"django", "asgiref", "channels", "daphne", "psycopg", "environ"}, names)
+    result = import_without(
+        {"django", "asgiref", "channels", "daphne", "psycopg", "environ"}, names
+    )
     assert result.returncode == 0, result.stderr
 
 

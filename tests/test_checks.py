@@ -51,7 +51,9 @@ def test_another_database_than_postgres_is_an_error(monkeypatch: pytest.MonkeyPa
     assert "sqlite" in error.msg
 
 
-def test_every_message_has_a_hint_that_points_to_its_heading(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_message_has_a_hint_that_points_to_its_heading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(checks, "connections", {"default": SimpleNamespace(vendor="mysql")})
     with override_settings(ELECTRIC={"default": {}}):
         found = [*checks.check_access(None), *checks.check_database(None)]

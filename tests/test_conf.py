@@ -14,7 +14,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from django_electric import conf
-from django_electric.conf import AdmissionLimits, ElectricSettings, electric_settings, from_environment
+from django_electric.conf import (
+    AdmissionLimits,
+    ElectricSettings,
+    electric_settings,
+    from_environment,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +70,13 @@ def test_the_longest_stream_has_names_that_postgres_can_hold() -> None:
 
 @pytest.mark.parametrize(
     ("secret", "insecure", "is_open"),
-    [(None, False, False), ("s", False, True), (None, True, True), ("s", True, False), (" ", True, True)],
+    [
+        (None, False, False),
+        ("s", False, True),
+        (None, True, True),
+        ("s", True, False),
+        (" ", True, True),
+    ],
 )
 def test_exactly_one_of_secret_and_insecure_opens_the_door(
     secret: str | None, insecure: bool, is_open: bool
@@ -184,13 +195,20 @@ def test_settings_are_remembered_until_they_change() -> None:
 
 
 def test_variables_that_are_empty_count_as_left_out() -> None:
-    environ = {"ELECTRIC_SECRET": "s", "ELECTRIC_INSECURE": " ", "ELECTRIC_DB_POOL_SIZE": "4", "OTHER": "x"}
+    environ = {
+        "ELECTRIC_SECRET": "s",
+        "ELECTRIC_INSECURE": " ",
+        "ELECTRIC_DB_POOL_SIZE": "4",
+        "OTHER": "x",
+    }
     assert from_environment(environ) == {"SECRET": "s", "SNAPSHOT_CONNECTIONS": "4"}
 
 
 def test_a_settings_file_may_import_the_module() -> None:
     """Before Django is configured."""
-    code = "from django_electric import conf; print(conf.from_environment({'ELECTRIC_SECRET': 'x'}))"
+    code = (
+        "from django_electric import conf; print(conf.from_environment({'ELECTRIC_SECRET': 'x'}))"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PATH": ""},
         cwd=Path(conf.__file__).parents[1],

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+import django_electric
 from django_electric import checks, conf
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
-PACKAGE = Path(str((find_spec("django_electric") or pytest.fail()).origin)).parent
-COMMANDS = sorted(
-    path.stem for path in (PACKAGE / "management" / "commands").glob("[!_]*.py")
-)
+PACKAGE = Path(django_electric.__file__).parent
+COMMANDS = sorted(path.stem for path in (PACKAGE / "management" / "commands").glob("[!_]*.py"))
 CHECK_IDS = sorted(
     set(re.findall(r'id="(electric\.[EWI]\d{3})"', Path(checks.__file__).read_text()))
 )

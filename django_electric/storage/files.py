@@ -310,25 +310,31 @@ class FileLogWriter(ShapeLogWriter):
 
 
 class FileSnapshotWriter(SnapshotWriter):
-    """Writes ``snapshot.jsonl`` and ``snapshot.index``."""
+    """Writes ``snapshot.jsonl`` and ``snapshot.index``.
+
+    Making a file costs many times what writing to it does, and the thread that makes a writer has a
+    stream to follow: all files of the shape are made here, with the first write, in the thread that
+    reads the rows.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self.index_fd = os.open(folder / "snapshot.index", flags, 0o640)
-        self.data_fd = os.open(folder / "snapshot.jsonl", flags, 0o640)
+        self.index_fd = self.data_fd = -1
         self.stop = 0
         self.crc = 0
 
     def write(self, data: bytes) -> None:
+        self._open()
         _write_all(self.data_fd, data)
         self.stop += len(data)
         self.crc = crc32(data, self.crc)
 
     def close_chunk(self) -> None:
+        self._open()
         _write_all(self.index_fd, pack_snapshot_record(self.stop, is_last=False))
 
     def finish(self) -> None:
+        self._open()
         _write_all(self.index_fd, pack_snapshot_record(self.stop, is_last=True, crc=self.crc))
         self.close()
 
@@ -337,10 +343,19 @@ class FileSnapshotWriter(SnapshotWriter):
 
     def close(self) -> None:
         """Close the files; harmless when called twice."""
+        for fd in (self.data_fd, self.index_fd):
+            if fd >= 0:
+                os.close(fd)
+        self.data_fd = self.index_fd = -1
+
+    def _open(self) -> None:
         if self.data_fd >= 0:
-            os.close(self.data_fd)
-            os.close(self.index_fd)
-            self.data_fd = self.index_fd = -1
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        for name in ("log.jsonl", "log.index"):
+            os.close(os.open(self.folder / name, flags, 0o640))
+        self.index_fd = os.open(self.folder / "snapshot.index", flags | os.O_TRUNC, 0o640)
+        self.data_fd = os.open(self.folder / "snapshot.jsonl", flags | os.O_TRUNC, 0o640)
 
 
 class _Index:
@@ -586,7 +601,8 @@ def _whole_records(folder: Path, index: LogIndex, durable_tx: int) -> int:
 def _check_snapshot(folder: Path) -> None:
     """Read the first rows and compare them with their checksum."""
     index = (folder / "snapshot.index").read_bytes()
-    last = unpack_snapshot_record(index, len(index) - SNAPSHOT_RECORD.size) if index else None
+    whole = len(index) - len(index) % SNAPSHOT_RECORD.size
+    last = unpack_snapshot_record(index, whole - SNAPSHOT_RECORD.size) if whole else None
     crc = size = 0
     with (folder / "snapshot.jsonl").open("rb") as file:
         while data := file.read(1 << 20):

@@ -26,7 +26,13 @@ from django_electric.postgres.pgoutput import (
     Update,
     decode,
 )
-from tests.support.pgoutput_bytes import delete_with_key, encode, string, tuple_data, update_with_key
+from tests.support.pgoutput_bytes import (
+    delete_with_key,
+    encode,
+    string,
+    tuple_data,
+    update_with_key,
+)
 
 u16 = st.integers(0, (1 << 16) - 1)
 u32 = st.integers(0, (1 << 32) - 1)
@@ -112,7 +118,9 @@ def test_a_message_of_a_kind_that_is_not_known_is_refused_by_its_name(kind: int)
 
 @pytest.mark.parametrize("kind", ["b", "x"])
 def test_a_value_in_a_format_that_was_not_asked_for_is_refused(kind: str) -> None:
-    data = b"I" + struct.pack(">I", 1) + b"N" + struct.pack(">h", 2) + b"n" + kind.encode() + bytes(8)
+    data = (
+        b"I" + struct.pack(">I", 1) + b"N" + struct.pack(">h", 2) + b"n" + kind.encode() + bytes(8)
+    )
     with pytest.raises(DecodeError, match=f"column 2 has the format '{kind}'"):
         decode(data)
 

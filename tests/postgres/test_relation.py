@@ -42,7 +42,8 @@ def test_the_name_is_shown_quoted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "quoted"), [("a", '"a"'), ('a"b', '"a""b"'), ('"', '""""'), ("", '""'), ("é b", '"é b"')]
+    ("name", "quoted"),
+    [("a", '"a"'), ('a"b', '"a""b"'), ('"', '""""'), ("", '""'), ("é b", '"é b"')],
 )
 def test_an_identifier_is_quoted(name: str, quoted: str) -> None:
     assert quote_identifier(name) == quoted
@@ -52,5 +53,7 @@ def test_an_identifier_is_quoted(name: str, quoted: str) -> None:
     ("text", "quoted"),
     [("a", "'a'"), ("it's", "'it''s'"), ("a\\b", "E'a\\\\b'"), ("\\'", "E'\\\\'''"), ("", "''")],
 )
-def test_a_literal_is_quoted_whatever_the_server_makes_of_backslashes(text: str, quoted: str) -> None:
+def test_a_literal_is_quoted_whatever_the_server_makes_of_backslashes(
+    text: str, quoted: str
+) -> None:
     assert quote_literal(text) == quoted

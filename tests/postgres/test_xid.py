@@ -81,11 +81,18 @@ def test_a_position_in_the_wal_stands_behind_it() -> None:
 def test_nothing_is_seen_that_was_committed_after_the_snapshot_was_taken() -> None:
     """Whatever its id: ids wrap, and of two commits the later may become visible first."""
     snapshot = PgSnapshot(10, 20, wal_lsn=500)
-    assert [snapshot.sees_nothing_from(tx) for tx in (0, 499, 500, 501)] == [False, False, True, True]
+    assert [snapshot.sees_nothing_from(tx) for tx in (0, 499, 500, 501)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
     assert not PgSnapshot(10, 20).sees_nothing_from(1 << 60)
 
 
-@pytest.mark.parametrize("text", ["", "1", "1:2", "1:2:3:4", "a:2:", "1:b:", "1:2:c", "1:2:@x", "1:2@3"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "1:2", "1:2:3:4", "a:2:", "1:b:", "1:2:c", "1:2:@x", "1:2@3"]
+)
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(ValueError):
         PgSnapshot.parse(text)

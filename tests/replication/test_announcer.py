@@ -24,7 +24,9 @@ class World:
         self.path = path
         self.selector = selectors.DefaultSelector()
         self.heard: list[tuple[str, str]] = []
-        self.announcer = Announcer(path, self.selector, lambda verb, rest: self.heard.append((verb, rest)))
+        self.announcer = Announcer(
+            path, self.selector, lambda verb, rest: self.heard.append((verb, rest))
+        )
         self.sockets: list[socket.socket] = []
 
     def turn(self) -> None:

@@ -86,7 +86,10 @@ def test_streams_with_another_slot_do_not_wait_for_each_other(
 ) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "other").mkdir()
-    with WriterLocks(tmp_path / "one", "slot_c") as one, WriterLocks(tmp_path / "other", "slot_d") as other:
+    with (
+        WriterLocks(tmp_path / "one", "slot_c") as one,
+        WriterLocks(tmp_path / "other", "slot_d") as other,
+    ):
         assert one.try_acquire(connections[0])
         assert other.try_acquire(connections[1])
     for connection in connections:

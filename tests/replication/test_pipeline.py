@@ -8,7 +8,14 @@ from typing import Any, cast
 import pytest
 
 from django_electric.errors import DecodeError
-from django_electric.postgres.pgoutput import Begin, Commit, Insert, LogicalMessage, Message, Truncate
+from django_electric.postgres.pgoutput import (
+    Begin,
+    Commit,
+    Insert,
+    LogicalMessage,
+    Message,
+    Truncate,
+)
 from django_electric.postgres.streaming import encode_xlog_data
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.replication import pipeline as module
@@ -67,7 +74,9 @@ class Announcements:
     def moved(self, handles: Any) -> None:
         for handle in handles:
             state = self._storage.reader(handle).state()
-            self.heard.append((handle, state.last_offset.tx if state.last_offset != SNAPSHOT_END else 0))
+            self.heard.append(
+                (handle, state.last_offset.tx if state.last_offset != SNAPSHOT_END else 0)
+            )
 
     def reached(self, lsn: int) -> None:
         self.heard.append(("lsn", lsn))
@@ -92,7 +101,9 @@ class World:
         self.shape = RoutedShape("h", define(), writer, snapshot=PgSnapshot(1, 1))
         self.builder.router.add(self.shape)
 
-    def pump(self, *batches: list[bytes], breathe: Callable[[float], None] = lambda now: None) -> Stream:
+    def pump(
+        self, *batches: list[bytes], breathe: Callable[[float], None] = lambda now: None
+    ) -> Stream:
         stream = Stream(*batches)
         self.pipeline.pump(cast(ReplicationConnection, stream), breathe)
         return stream

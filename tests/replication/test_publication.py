@@ -57,13 +57,16 @@ def one(connection: Connection, query: str, *params: object) -> Any:
 
 def published(connection: Connection, settings: ElectricSettings) -> set[str]:
     rows = connection.execute(
-        "SELECT tablename FROM pg_publication_tables WHERE pubname = %s", [settings.publication_name]
+        "SELECT tablename FROM pg_publication_tables WHERE pubname = %s",
+        [settings.publication_name],
     )
     return {str(row[0]) for row in rows}
 
 
 def identities(connection: Connection, *names: str) -> list[str]:
-    return [one(connection, "SELECT relreplident FROM pg_class WHERE relname = %s", n) for n in names]
+    return [
+        one(connection, "SELECT relreplident FROM pg_class WHERE relname = %s", n) for n in names
+    ]
 
 
 # -- requirements ----------------------------------------------------------------------------------
@@ -81,7 +84,9 @@ def fake_server(wal_level: str, version: int) -> Connection:
 
 
 def test_another_wal_level_is_refused_with_the_remedy() -> None:
-    with pytest.raises(ConfigurationError, match="wal_level is replica.*ALTER SYSTEM SET wal_level"):
+    with pytest.raises(
+        ConfigurationError, match=r"wal_level is replica.*ALTER SYSTEM SET wal_level"
+    ):
         publication.check_wal_level(fake_server("replica", 150000))
 
 
@@ -129,7 +134,7 @@ def test_in_manual_mode_a_missing_publication_is_not_made(
     connection: Connection, settings_of: SettingsOf
 ) -> None:
     settings = settings_of(manual_table_publishing=True)
-    with pytest.raises(ConfigurationError, match="not found.*Run CREATE PUBLICATION"):
+    with pytest.raises(ConfigurationError, match=r"not found.*Run CREATE PUBLICATION"):
         publication.ensure_publication(connection, settings)
     connection.execute(f"CREATE PUBLICATION {settings.publication_name}")
     assert not publication.ensure_publication(connection, settings)
@@ -149,7 +154,9 @@ def stranger(connection: Connection) -> Iterator[Connection]:
 def test_a_role_that_may_not_make_a_publication_is_told_what_to_run(
     stranger: Connection, settings: ElectricSettings
 ) -> None:
-    with pytest.raises(ConfigurationError, match="may not create a publication.*CREATE PUBLICATION"):
+    with pytest.raises(
+        ConfigurationError, match=r"may not create a publication.*CREATE PUBLICATION"
+    ):
         publication.ensure_publication(stranger, settings)
     stranger.execute("RESET ROLE")
 
@@ -159,7 +166,10 @@ def test_another_worker_may_be_quicker_to_make_the_publication(
 ) -> None:
     racing = mock.Mock(wraps=connection)
     racing.info.server_version = connection.info.server_version
-    racing.execute.side_effect = [mock.Mock(**{"fetchone.return_value": None}), psycopg.errors.DuplicateObject()]
+    racing.execute.side_effect = [
+        mock.Mock(**{"fetchone.return_value": None}),
+        psycopg.errors.DuplicateObject(),
+    ]
     assert not publication.ensure_publication(racing, settings)
 
 
@@ -187,7 +197,9 @@ def test_the_slot_is_made_found_again_and_renewed(dsn: str, settings: ElectricSe
         assert renewed.confirmed >= made.confirmed
         publication.drop_slot(replication, settings.slot_name)
         publication.drop_slot(replication, settings.slot_name)
-        query = f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{settings.slot_name}'"
+        query = (
+            f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{settings.slot_name}'"
+        )
         assert replication.query(query) == [("0",)]
 
 
@@ -320,7 +332,10 @@ def test_in_manual_mode_nothing_is_altered_and_the_message_says_what_is_missing(
     connection.execute(f"ALTER PUBLICATION {settings.publication_name} ADD TABLE t")
     with pytest.raises(SnapshotFailed) as error:
         publication.publish_table(connection, settings, definition)
-    assert error.value.message == 'Database table "public.t" does not have its replica identity set to FULL'
+    assert (
+        error.value.message
+        == 'Database table "public.t" does not have its replica identity set to FULL'
+    )
     assert error.value.status == 503
     connection.execute("ALTER TABLE t REPLICA IDENTITY FULL")
     assert publication.publish_table(connection, settings, definition) is None
@@ -395,7 +410,9 @@ def test_a_writer_that_was_not_published_has_ended_before_the_table_is(
     tokens: list[bytes | None] = []
     with psycopg.connect(dsn, autocommit=True) as publishing:
         thread = threading.Thread(
-            target=lambda: tokens.append(publication.publish_table(publishing, settings, definition))
+            target=lambda: tokens.append(
+                publication.publish_table(publishing, settings, definition)
+            )
         )
         with other.transaction():
             other.execute("INSERT INTO t VALUES (1)")
@@ -456,5 +473,3 @@ def test_from_the_marker_on_every_change_is_in_the_stream(
     streamed = {int(m.new[0] or "") for m in messages if isinstance(m, Insert)}
     assert snapshot | streamed == set(written)
     assert isinstance(messages[0], Begin)
-
-

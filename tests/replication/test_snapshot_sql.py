@@ -105,9 +105,7 @@ class Roads:
         connection.execute(DISPLAY_SETTINGS)
         connection.execute("SET synchronous_commit = on")  # the slot reads what is flushed
         connection.execute("CREATE PUBLICATION roads FOR ALL TABLES")
-        connection.execute(
-            "SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [self.slot]
-        )
+        connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [self.slot])
 
     def definition(self, name: str, **options: object) -> ShapeDefinition:
         relation = find_relation(self.connection.cursor(), "public", name)
@@ -151,7 +149,9 @@ def roads(dsn: str) -> Iterator[Roads]:
         roads.drop()
 
 
-def both_roads(roads: Roads, *statements: str, name: str = "t", **options: object) -> list[tuple[str, str]]:
+def both_roads(
+    roads: Roads, *statements: str, name: str = "t", **options: object
+) -> list[tuple[str, str]]:
     """(snapshot, log) of every row that *statements* insert into a table that they make."""
     connection = roads.connection
     try:
@@ -209,7 +209,9 @@ def test_a_value_that_is_never_null_has_one_spelling_too(roads: Roads, type_name
     assert pairs == [(stream, stream) for _, stream in pairs]
 
 
-@pytest.mark.parametrize("type_name", ["bool", "text", "pg_lsn", "pg_catalog.uuid", "char(5)", "mood", "inet"])
+@pytest.mark.parametrize(
+    "type_name", ["bool", "text", "pg_lsn", "pg_catalog.uuid", "char(5)", "mood", "inet"]
+)
 def test_a_primary_key_of_one_column_has_one_spelling(roads: Roads, type_name: str) -> None:
     rows = ", ".join(f"({v}::{type_name})" for v in VALUES[type_name])
     pairs = both_roads(
@@ -304,9 +306,10 @@ def test_the_condition_stands_in_the_query() -> None:
 
 
 def test_names_cannot_break_out_of_the_query() -> None:
-    evil = table({'i"d': "int4", "x'; DROP TABLE y; --": "text"}, ['i"d'], name='t"; --', schema="s'")
+    evil = table(
+        {'i"d': "int4", "x'; DROP TABLE y; --": "text"}, ['i"d'], name='t"; --', schema="s'"
+    )
     statement = copy_statement(define(evil))
     assert '"s\'"."t""; --"' in statement
     assert "x''; DROP TABLE y; --" in statement
     assert entry_expression(define(ITEMS)).startswith("concat(")
-

@@ -65,7 +65,9 @@ def settings(
 
 
 class World:
-    def __init__(self, dsn: str, settings: ElectricSettings, inbox: Inbox, connection: Connection) -> None:
+    def __init__(
+        self, dsn: str, settings: ElectricSettings, inbox: Inbox, connection: Connection
+    ) -> None:
         self.inbox = inbox
         self.connection = connection
         self.storage = MemoryStorage()
@@ -213,7 +215,10 @@ def test_a_lot_of_rows_arrives_whole(world: World, connection: Connection) -> No
 
 
 def test_a_table_that_was_not_published_waits_for_the_stream_to_pass_its_marker(
-    world: World, connection: Connection, settings: ElectricSettings, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    connection: Connection,
+    settings: ElectricSettings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     connection.execute(f"ALTER PUBLICATION {settings.publication_name} DROP TABLE t")
     expected: list[bytes] = []
@@ -237,7 +242,10 @@ def test_a_table_that_was_not_published_waits_for_the_stream_to_pass_its_marker(
 
 
 def test_a_stream_that_does_not_pass_the_marker_is_not_waited_for_for_ever(
-    world: World, connection: Connection, settings: ElectricSettings, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    connection: Connection,
+    settings: ElectricSettings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "STREAM_TIMEOUT", 0.01)
     connection.execute(f"ALTER PUBLICATION {settings.publication_name} DROP TABLE t")
@@ -344,7 +352,12 @@ def test_a_database_that_cannot_be_reached_is_a_503(
 
 @pytest.mark.parametrize(
     "broken",
-    [OSError("no space left on device"), StorageError("broken"), ValueError("a mistake"), KeyError("another")],
+    [
+        OSError("no space left on device"),
+        StorageError("broken"),
+        ValueError("a mistake"),
+        KeyError("another"),
+    ],
     ids=lambda e: type(e).__name__,
 )
 def test_an_error_of_any_kind_fails_the_shape_and_not_the_thread(
@@ -401,7 +414,10 @@ def test_the_end_of_a_snapshot_is_a_message_of_the_specification() -> None:
 
 def test_a_query_whose_first_row_does_not_come_is_cancelled(connection: Connection) -> None:
     watchdog = Watchdog(0.1)
-    with pytest.raises(SnapshotFailed, match="took too long to return data"), watchdog.watching(connection):
+    with (
+        pytest.raises(SnapshotFailed, match="took too long to return data"),
+        watchdog.watching(connection),
+    ):
         connection.execute("SELECT pg_sleep(30)")
     with watchdog.watching(connection):
         assert connection.execute("SELECT 1").fetchone() == (1,)

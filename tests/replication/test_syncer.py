@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -68,7 +67,8 @@ def test_a_run_of_the_machine_has_one_name(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", '"x"', "{}", '{"system": "a"}', '{"system": "a", "synced": "x"}']
+    "text",
+    ["", "{", "[]", "null", '"x"', "{}", '{"system": "a"}', '{"system": "a", "synced": "x"}'],
 )
 def test_a_state_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "engine.json"
@@ -87,7 +87,7 @@ def test_the_state_is_replaced_in_one_step_and_durably(
     def fsync(fd: int) -> None:
         state = EngineState.load(path)
         assert state is not None
-        seen.append((Path(os.readlink(f"/dev/fd/{fd}")).name, state.synced))
+        seen.append((Path(f"/dev/fd/{fd}").readlink().name, state.synced))
 
     monkeypatch.setattr(module.os, "fsync", fsync)
     EngineState("a", 2).save(path)

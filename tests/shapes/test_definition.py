@@ -37,7 +37,11 @@ def test_a_definition_remembers_the_columns_of_its_table_without_generated_ones(
     )
     assert definition.columns == ("id", "org", "text", "sum")
     assert not definition.has_explicit_columns
-    assert (definition.relation_oid, definition.schema, definition.table) == (1234, "public", "items")
+    assert (definition.relation_oid, definition.schema, definition.table) == (
+        1234,
+        "public",
+        "items",
+    )
 
 
 def test_selected_columns_are_kept_in_the_order_of_the_table() -> None:

@@ -119,7 +119,10 @@ def test_a_shape_without_a_snapshot_holds_everything_back() -> None:
     assert transaction(one, 20) == ""
     assert sink_of(one).transactions == []
     assert one.held is not None
-    assert [(held.tx, held.rotates) for held in one.held] == [(10, ""), (20, "its table was truncated")]
+    assert [(held.tx, held.rotates) for held in one.held] == [
+        (10, ""),
+        (20, "its table was truncated"),
+    ]
     assert one.held_bytes == sum(len(text) for held in one.held for text in held.texts) > 0
 
 

@@ -324,3 +324,22 @@ def test_partitions_may_order_their_columns_each_in_their_own_way() -> None:
     rows = {LEAF.oid: ("1", "a", "t"), turned.oid: ("t", "a", "1")}
     for oid, row in rows.items():
         assert '"id":"1"' in router.tables[oid].views["root"].insert(row)
+
+
+# -- tables made anew ------------------------------------------------------------------------------------
+
+
+def test_a_table_of_the_same_name_is_another_table() -> None:
+    again = replace(ITEMS, oid=777)
+    router, (old,) = routed(define())
+    assert router.replaced_by(described(ITEMS)) == []
+    assert router.replaced_by(described(replace(ITEMS, oid=778, name="other"))) == []
+    assert router.replaced_by(described(again)) == [old]
+    fresh = shape(define(again), "fresh")
+    router.add(fresh)
+    assert router.replaced_by(described(again)) == [old]
+    router.remove(old)
+    assert router.replaced_by(described(again)) == []
+    assert router.replaced_by(described(ITEMS)) == [fresh]
+    router.remove(fresh)
+    assert router.replaced_by(described(ITEMS)) == []

@@ -297,7 +297,9 @@ def test_nothing_rotates_that_the_snapshot_already_sees() -> None:
 @pytest.mark.parametrize(
     "change", [Update(ITEMS.oid, None, A), Delete(ITEMS.oid, None)], ids=["update", "delete"]
 )
-def test_a_change_without_its_old_row_rotates_the_shapes_of_its_table_alone(change: Message) -> None:
+def test_a_change_without_its_old_row_rotates_the_shapes_of_its_table_alone(
+    change: Message,
+) -> None:
     shapes = [shape(define(where="id = 7"), "a"), shape(define(OTHER), "b")]
     builder = builder_of(*shapes)
     send(builder, 10, change, Insert(OTHER.oid, A))
@@ -477,7 +479,11 @@ def test_a_table_that_becomes_a_partition_after_the_stream_has_named_it_is_found
 
 
 def test_truncating_a_partition_rotates_its_own_shapes_and_those_of_the_root() -> None:
-    shapes = [shape(define(ROOT), "root"), shape(define(LEAF), "leaf"), shape(define(TURNED), "turned")]
+    shapes = [
+        shape(define(ROOT), "root"),
+        shape(define(LEAF), "leaf"),
+        shape(define(TURNED), "turned"),
+    ]
     builder = TransactionBuilder(Router())
     builder.router.add(shapes[0], [LEAF.oid, TURNED.oid])
     for one in shapes[1:]:

@@ -24,7 +24,15 @@ from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.transactions import TransactionBuilder
 from django_electric.where import EvaluationError, WhereError, parse_where
 
-OIDS = {"bool": 16, "int4": 23, "int8": 20, "text": 25, "pg_lsn": 3220, "numeric": 1700, "inet": 869}
+OIDS = {
+    "bool": 16,
+    "int4": 23,
+    "int8": 20,
+    "text": 25,
+    "pg_lsn": 3220,
+    "numeric": 1700,
+    "inet": 869,
+}
 
 texts = st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"])
@@ -253,7 +261,11 @@ def naive_messages(
         return [
             message("delete", before, gone(before), key_change_to=new_key),
             message(
-                "insert", after, _value(definition, after, all_columns), op + 1, key_change_from=old_key
+                "insert",
+                after,
+                _value(definition, after, all_columns),
+                op + 1,
+                key_change_from=old_key,
             ),
         ]
     if not changed:
@@ -280,9 +292,13 @@ _ATOMS = st.one_of(
     st.lists(st.integers(0, 4), min_size=1, max_size=3).map(
         lambda ns: f"id IN ({', '.join(map(str, ns))})"
     ),
-    st.sampled_from(["text = 'a'", "text = ''", "text LIKE 'a%'", "text ILIKE 'A'", "text IS NULL"]),
+    st.sampled_from(
+        ["text = 'a'", "text = ''", "text LIKE 'a%'", "text ILIKE 'A'", "text IS NULL"]
+    ),
     st.sampled_from(["done", "NOT done", "done IS NOT TRUE", "done = false", "done IS NULL"]),
-    st.sampled_from(["text IS NOT DISTINCT FROM 'b'", "text IN ('a', 'b')", "id = 1.0", "id = 1.5"]),
+    st.sampled_from(
+        ["text IS NOT DISTINCT FROM 'b'", "text IN ('a', 'b')", "id = 1.0", "id = 1.5"]
+    ),
     st.sampled_from(["true", "false"]),
 )
 clauses: st.SearchStrategy[str] = st.recursive(

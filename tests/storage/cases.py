@@ -325,7 +325,12 @@ class StorageCases:
     ) -> None:
         commit(writer, 10, 2)
         storage.publish()
-        for offset in (LogOffset(10, 2), LogOffset(10, 3), LogOffset(10, INFINITE), LogOffset(99, 0)):
+        for offset in (
+            LogOffset(10, 2),
+            LogOffset(10, 3),
+            LogOffset(10, INFINITE),
+            LogOffset(99, 0),
+        ):
             chunk = reader.chunk_after(offset)
             assert chunk is not None
             assert (chunk.end, chunk.size) == (LogOffset(10, 2), 0)
@@ -354,7 +359,7 @@ class StorageCases:
         reader = storage.reader(HANDLE)
         for n, count in enumerate([1, 1, 4, 2, 9, 1, 1, 3]):
             tx = 100 * (n + 1)
-            ops = [op for op in range(0, 4 * count, 4)]
+            ops = list(range(0, 4 * count, 4))
             entries = [entry(tx, op, padding=(7 * op) % 50) for op in ops]
             writer.append(tx, ops, entries)
             model.commit(tx, ops, entries)

@@ -19,8 +19,8 @@ from django_electric.storage.format import LOG_RECORD, unpack_log_record
 from tests.storage.cases import (
     HANDLE,
     Model,
-    Storages,
     StorageCases,
+    Storages,
     assert_answers_like,
     commit,
     complete_snapshot,
@@ -127,7 +127,7 @@ def test_a_log_disappears_in_one_step_even_if_its_files_cannot_be_removed(
 
 
 def open_files() -> int:
-    return len(os.listdir("/dev/fd"))
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 def test_the_writer_keeps_no_more_files_open_than_it_may(make: Callable[..., FileStorage]) -> None:
@@ -250,7 +250,7 @@ def test_the_entries_reach_the_file_before_the_record_that_names_them(
     whole = os.write
 
     def write(fd: int, data: bytes) -> int:
-        written.append(Path(os.readlink(f"/dev/fd/{fd}")).name)
+        written.append(Path(f"/dev/fd/{fd}").readlink().name)
         return whole(fd, data)
 
     monkeypatch.setattr(files.os, "write", write)
@@ -333,6 +333,27 @@ def test_a_record_that_is_written_only_in_part_is_not_there_yet(storage: FileSto
         assert log_bytes(reader) == b"".join(first)
         assert reader.state().snapshot_chunks == 1
         reader.close()
+
+
+def test_entries_without_a_position_are_never_after_an_offset_between_them(
+    storage: FileStorage,
+) -> None:
+    writer = storage.writer(HANDLE)
+    complete_snapshot(writer)
+    writer.append(10, [0, 2], [b',{"headers":{"event":"a"}}\n', b',{"headers":{"event":"b"}}\n'])
+    storage.publish()
+    chunk = storage.reader(HANDLE).chunk_after(LogOffset(10, 1))
+    assert chunk is not None
+    assert (chunk.end, chunk.size) == (LogOffset(10, 2), 0)
+
+
+def test_a_transaction_may_break_off_after_its_log_was_deleted(storage: FileStorage) -> None:
+    writer = storage.writer(HANDLE)
+    writer.spill(10, [0, 2], [entry(10, 0), entry(10, 2)])
+    storage.delete(HANDLE)
+    writer.discard()
+    assert not storage.publish()
+    assert storage.handles() == set()
 
 
 # -- readers beside the writer ---------------------------------------------------------------------
@@ -607,7 +628,9 @@ def check(storage: FileStorage) -> None:
     storage.writer(HANDLE, durable_tx=0, check_snapshot=True)
 
 
-def test_first_rows_that_are_all_there_are_good(storage: FileStorage, snapshot_folder: Path) -> None:
+def test_first_rows_that_are_all_there_are_good(
+    storage: FileStorage, snapshot_folder: Path
+) -> None:
     check(storage)
 
 
@@ -633,7 +656,11 @@ def test_first_rows_with_a_flipped_bit_or_none_at_all_are_refused(
     for at in range(last_record, len(whole)):
         data = bytearray(whole)
         data[at] ^= 1
-        if name == "snapshot.jsonl" or at - last_record not in (12, 13, 14):  # spare bits of the flags
+        if name == "snapshot.jsonl" or at - last_record not in (
+            12,
+            13,
+            14,
+        ):  # spare bits of the flags
             path.write_bytes(data)
             with pytest.raises(StorageError):
                 check(storage)
@@ -659,7 +686,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The paths that are synced from now on."""
     paths: list[Path] = []
     monkeypatch.setattr(
-        files.os, "fsync", lambda fd: paths.append(Path(os.readlink(f"/dev/fd/{fd}")))
+        files.os, "fsync", lambda fd: paths.append(Path(f"/dev/fd/{fd}").readlink())
     )
     return paths
 

@@ -23,7 +23,9 @@ u32 = st.integers(0, (1 << 32) - 1)
 
 
 @settings(max_examples=50, deadline=None)
-@given(tx=u64, op=u64, stop=u64, chunk=st.integers(0, (1 << 31) - 1), crc=u32, continues=st.booleans())
+@given(
+    tx=u64, op=u64, stop=u64, chunk=st.integers(0, (1 << 31) - 1), crc=u32, continues=st.booleans()
+)
 def test_a_log_record_reads_back_as_it_was_written(
     tx: int, op: int, stop: int, chunk: int, crc: int, continues: bool
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_electric.storage import MemoryStorage
-from tests.storage.cases import HANDLE, Storages, StorageCases, complete_snapshot
+from tests.storage.cases import HANDLE, StorageCases, Storages, complete_snapshot
 
 
 class TestMemoryStorage(StorageCases):

@@ -59,7 +59,9 @@ def _relation(m: RelationMessage) -> bytes:
     head += string("" if m.schema == "pg_catalog" else m.schema) + string(m.name)
     head += m.replica_identity.encode() + struct.pack(">h", len(m.columns))
     return head + b"".join(
-        struct.pack(">b", c.is_key) + string(c.name) + struct.pack(">Ii", c.type_oid, c.type_modifier)
+        struct.pack(">b", c.is_key)
+        + string(c.name)
+        + struct.pack(">Ii", c.type_oid, c.type_modifier)
         for c in m.columns
     )
 
@@ -90,7 +92,9 @@ def _delete(m: Delete) -> bytes:
 
 
 def _truncate(m: Truncate) -> bytes:
-    return b"T" + struct.pack(">ib", len(m.oids), 0) + b"".join(struct.pack(">I", o) for o in m.oids)
+    return (
+        b"T" + struct.pack(">ib", len(m.oids), 0) + b"".join(struct.pack(">I", o) for o in m.oids)
+    )
 
 
 def _message(m: LogicalMessage) -> bytes:
