@@ -7,6 +7,7 @@ the run: a figure that comes of it would be worth nothing.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str]) -> int:
         print("The benchmarks read /proc: they need Linux.", file=sys.stderr)
         return 2
     options = parse(arguments)
+    # A run that is told to stop takes its servers with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     names = [name for name in SCENARIOS if name in (options.scenario or SCENARIOS)]
     figures: list[Figure] = []
     began = time.monotonic()

@@ -79,7 +79,7 @@ _STEPS = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(_STEPS, max_size=30))
 def test_nothing_is_ever_confirmed_that_was_not_published_and_synced(
     steps: list[tuple[str, int | None]],

@@ -91,7 +91,7 @@ def cases(draw: st.DrawFn) -> tuple[ShapeDefinition, Row, Row]:
     return definition, old, new
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases())
 def test_every_change_is_told_as_the_specification_tells_it(
     case: tuple[ShapeDefinition, Row, Row],

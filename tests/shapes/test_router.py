@@ -48,7 +48,7 @@ def routed(*definitions: ShapeDefinition) -> tuple[Router, list[RoutedShape]]:
 # -- against the model -----------------------------------------------------------------------------
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.none() | clauses.filter(accepted), min_size=1, max_size=8),
     st.lists(item_rows, min_size=1, max_size=12),

@@ -115,7 +115,7 @@ definitions = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(definitions, min_size=1, max_size=4), streams, st.data())
 def test_every_shape_is_told_what_the_specification_says(
     wanted: list[ShapeDefinition], stream: list[list[Message]], data: st.DataObject
@@ -145,7 +145,7 @@ def test_every_shape_is_told_what_the_specification_says(
     assert rotations(builder) == {}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(definitions, streams, st.data())
 def test_a_shape_that_registers_late_gets_what_its_snapshot_does_not_see(
     definition: ShapeDefinition, stream: list[list[Message]], data: st.DataObject

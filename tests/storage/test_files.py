@@ -504,7 +504,7 @@ def test_an_index_cut_anywhere_leaves_the_transactions_that_it_names_whole(
     for stop in range(len(written.index) + 1):
         written.damage(written.index[:stop], written.data)
         named = [r for r in records[: stop // LOG_RECORD.size] if not r.continues]
-        assert written.recover(goes_on=stop % 16 == 3) == (named[-1].tx // 10 if named else 0)
+        assert written.recover(goes_on=stop % 40 == 3) == (named[-1].tx // 10 if named else 0)
 
 
 def test_data_cut_anywhere_after_what_was_durable_loses_only_what_is_not_whole(
@@ -513,7 +513,7 @@ def test_data_cut_anywhere_after_what_was_durable_loses_only_what_is_not_whole(
     ends, durable = written.ends(), len(written.prefix(written.DURABLE // 10))
     for stop in range(durable, len(written.data) + 1):
         written.damage(written.index, written.data[:stop])
-        left = written.recover(goes_on=stop % 16 == 3)
+        left = written.recover(goes_on=stop % 40 == 3)
         assert left == max(n for end, n in ends.items() if end <= stop)
 
 
@@ -546,7 +546,7 @@ def test_a_flipped_bit_after_what_was_durable_cuts_the_log_there(written: Writte
         data = bytearray(written.data)
         data[at] ^= 1 << (at % 8)
         written.damage(written.index, bytes(data))
-        left = written.recover(goes_on=at % 16 == 3)
+        left = written.recover(goes_on=at % 40 == 3)
         assert left == max(n for end, n in ends.items() if end <= at)
 
 
