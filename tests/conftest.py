@@ -39,10 +39,14 @@ def electric_server(postgres_cluster: Cluster) -> Iterator[Callable[..., Electri
     running: dict[tuple[object, ...], ElectricServer] = {}
     with ExitStack() as stack:
 
-        def start(env: Mapping[str, str] | None = None, before_start: tuple[str, ...] = ()) -> ElectricServer:
+        def start(
+            env: Mapping[str, str] | None = None, before_start: tuple[str, ...] = ()
+        ) -> ElectricServer:
             key = (tuple(sorted((env or {}).items())), before_start)
             if key not in running:
-                running[key] = stack.enter_context(ElectricServer(postgres_cluster, env, before_start=before_start))
+                running[key] = stack.enter_context(
+                    ElectricServer(postgres_cluster, env, before_start=before_start)
+                )
             return running[key]
 
         yield start

@@ -54,7 +54,9 @@ def admin(client: Client) -> Client:
     return client
 
 
-def test_the_list_shows_what_a_shape_is_and_how_far_its_log_goes(admin: Client, shape: Shape) -> None:
+def test_the_list_shows_what_a_shape_is_and_how_far_its_log_goes(
+    admin: Client, shape: Shape
+) -> None:
     page = admin.get(reverse(LIST)).content.decode()
     assert shape.handle in page
     assert "&quot;public&quot;.&quot;items&quot;" in page
@@ -77,7 +79,9 @@ def test_a_shape_is_to_be_looked_at_and_not_changed(admin: Client, shape: Shape)
     assert admin.get(reverse("admin:django_electric_shape_add")).status_code == 403
 
 
-def test_the_delete_action_removes_the_row_and_so_rotates_the_shape(admin: Client, shape: Shape) -> None:
+def test_the_delete_action_removes_the_row_and_so_rotates_the_shape(
+    admin: Client, shape: Shape
+) -> None:
     chosen = {"action": "delete_selected", "_selected_action": [shape.pk], "post": "yes"}
     admin.post(reverse(LIST), chosen)
     assert not Shape.objects.exists()

@@ -4,36 +4,58 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Shape',
+            name="Shape",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('handle', models.CharField(editable=False, max_length=64, unique=True)),
-                ('stream_id', models.CharField(default='default', editable=False, max_length=40)),
-                ('identity', models.CharField(editable=False, max_length=64)),
-                ('status', models.CharField(choices=[('registered', 'waiting for its first rows'), ('active', 'active')], default='registered', editable=False, max_length=12)),
-                ('relation_oid', models.BigIntegerField(editable=False)),
-                ('schema_name', models.CharField(editable=False, max_length=63)),
-                ('table_name', models.CharField(editable=False, max_length=63)),
-                ('where', models.TextField(blank=True, editable=False)),
-                ('columns', models.JSONField(blank=True, default=list, editable=False)),
-                ('definition', models.JSONField(editable=False)),
-                ('snapshot', models.TextField(blank=True, editable=False)),
-                ('snapshot_rows', models.BigIntegerField(blank=True, editable=False, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("handle", models.CharField(editable=False, max_length=64, unique=True)),
+                ("stream_id", models.CharField(default="default", editable=False, max_length=40)),
+                ("identity", models.CharField(editable=False, max_length=64)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("registered", "waiting for its first rows"),
+                            ("active", "active"),
+                        ],
+                        default="registered",
+                        editable=False,
+                        max_length=12,
+                    ),
+                ),
+                ("relation_oid", models.BigIntegerField(editable=False)),
+                ("schema_name", models.CharField(editable=False, max_length=63)),
+                ("table_name", models.CharField(editable=False, max_length=63)),
+                ("where", models.TextField(blank=True, editable=False)),
+                ("columns", models.JSONField(blank=True, default=list, editable=False)),
+                ("definition", models.JSONField(editable=False)),
+                ("snapshot", models.TextField(blank=True, editable=False)),
+                ("snapshot_rows", models.BigIntegerField(blank=True, editable=False, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'verbose_name': 'shape',
-                'verbose_name_plural': 'shapes',
-                'indexes': [models.Index(fields=['stream_id', 'relation_oid'], name='electric_shape_relation')],
-                'constraints': [models.UniqueConstraint(fields=('stream_id', 'identity'), name='electric_shape_identity')],
+                "verbose_name": "shape",
+                "verbose_name_plural": "shapes",
+                "indexes": [
+                    models.Index(
+                        fields=["stream_id", "relation_oid"], name="electric_shape_relation"
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("stream_id", "identity"), name="electric_shape_identity"
+                    )
+                ],
             },
         ),
     ]

@@ -24,9 +24,13 @@ def installed(name: str) -> Path:
     """The folder with the package.json of ``tests/clients/<name>`` and its node_modules; skips without."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node and npm are not installed: the clients from npm are NOT tested")
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    version = subprocess.run(
+        ["node", "--version"], capture_output=True, text=True, check=True
+    ).stdout
     if int(version.lstrip("v").split(".")[0]) < OLDEST_NODE:
-        pytest.skip(f"node {version.strip()} is older than {OLDEST_NODE}: the clients from npm are NOT tested")
+        pytest.skip(
+            f"node {version.strip()} is older than {OLDEST_NODE}: the clients from npm are NOT tested"
+        )
     package = (HERE / name / "package.json").read_bytes()
     cache = ROOT / ".cache" / "npm"
     folder = cache / f"{name}-{hashlib.sha256(package).hexdigest()[:12]}"

@@ -72,7 +72,13 @@ def test_kills_at_random_moments(crash_server: ElectricServer, follow_all: Follo
     )
     followers.make_marks()
     for table in ("killed_1", "killed_2"):
-        for where in ("kind = 1", "kind = 2 OR id < 50", "id > 1000", "kind IN (0, 3)", "note <> 'new'"):
+        for where in (
+            "kind = 1",
+            "kind = 2 OR id < 50",
+            "id > 1000",
+            "kind IN (0, 3)",
+            "note <> 'new'",
+        ):
             followers.follow(table=table, where=where)
         followers.follow(table=table, replica="full")
     steady = list(followers.all)
@@ -128,7 +134,9 @@ def test_torn_files(crash_server: ElectricServer, follow_all: FollowAll) -> None
     server.sql(*(f"INSERT INTO torn VALUES ({n}, repeat('x', 50))" for n in range(20)))
     followers.settle()
     handles = [f.handle for f in (garbage, half_record, both, lost)]
-    confirmed = "SELECT confirmed_flush_lsn >= %s::pg_lsn FROM pg_replication_slots WHERE slot_name = %s"
+    confirmed = (
+        "SELECT confirmed_flush_lsn >= %s::pg_lsn FROM pg_replication_slots WHERE slot_name = %s"
+    )
     written = server.query("SELECT pg_current_wal_lsn()::text")[0][0]
     eventually(
         lambda: server.query(confirmed, [written, f"electric_slot_{server.stream_id}"])[0][0],
@@ -193,11 +201,15 @@ def test_health_while_nobody_writes(crash_server: ElectricServer, follow_all: Fo
     assert server.stop_worker() == 0
     try:
         server.wait_for_health("starting")
-        answer = httpx.get(f"{server.url}/v1/shape", params={"table": "alone", "offset": "-1"}, timeout=30)
+        answer = httpx.get(
+            f"{server.url}/v1/shape", params={"table": "alone", "offset": "-1"}, timeout=30
+        )
         assert answer.status_code == 200
         assert answer.headers["electric-handle"] == follower.handle
         refused = httpx.get(
-            f"{server.url}/v1/shape", params={"table": "alone", "where": "id = 1", "offset": "-1"}, timeout=30
+            f"{server.url}/v1/shape",
+            params={"table": "alone", "where": "id = 1", "offset": "-1"},
+            timeout=30,
         )
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) > 0

@@ -24,7 +24,9 @@ def test_postgres_restarts(
     """Existing shapes are served meanwhile, new ones refused; the worker comes back by itself."""
     server, followers = own_cluster_server, follow_all(own_cluster_server)
     table = f"restarted_{mode}"
-    server.sql(f"CREATE TABLE {table} (id int PRIMARY KEY, note text)", f"INSERT INTO {table} VALUES (1)")
+    server.sql(
+        f"CREATE TABLE {table} (id int PRIMARY KEY, note text)", f"INSERT INTO {table} VALUES (1)"
+    )
     followers.make_marks()
     follower = followers.follow(table=table)
     followers.settle()
@@ -33,19 +35,31 @@ def test_postgres_restarts(
     try:
         answers = follower.answers[200]
         eventually(lambda: follower.fault or follower.answers[200] > answers + 2, "it goes on")
-        known = httpx.get(f"{server.url}/v1/shape", params={"table": table, "offset": "-1"}, timeout=30)
-        assert (known.status_code, known.headers.get("electric-handle")) == (200, handle), known.text
+        known = httpx.get(
+            f"{server.url}/v1/shape", params={"table": table, "offset": "-1"}, timeout=30
+        )
+        assert (known.status_code, known.headers.get("electric-handle")) == (200, handle), (
+            known.text
+        )
         refused = httpx.get(
-            f"{server.url}/v1/shape", params={"table": table, "where": "id > 5", "offset": "-1"}, timeout=60
+            f"{server.url}/v1/shape",
+            params={"table": table, "where": "id > 5", "offset": "-1"},
+            timeout=60,
         )
         assert refused.status_code == 503, refused.text
         assert int(refused.headers["retry-after"]) > 0
     finally:
         own_cluster.start()
-    server.sql(f"INSERT INTO {table} VALUES (2, 'after')", f"UPDATE {table} SET note = 'x' WHERE id = 1")
-    eventually(lambda: follower.fault or len(follower.rows) == 2, "the worker streams again", seconds=60)
+    server.sql(
+        f"INSERT INTO {table} VALUES (2, 'after')", f"UPDATE {table} SET note = 'x' WHERE id = 1"
+    )
+    eventually(
+        lambda: follower.fault or len(follower.rows) == 2, "the worker streams again", seconds=60
+    )
     server.wait_until_active()
-    with followers.outage(of_worker=True):  # a web process may leave the database alone for a second
+    with followers.outage(
+        of_worker=True
+    ):  # a web process may leave the database alone for a second
         new = followers.follow(table=table, where="id > 1")
         eventually(lambda: new.fault or new.is_up_to_date, "a new shape", seconds=60)
     followers.settle()
@@ -125,13 +139,16 @@ def test_slot_is_dropped(crash_server: ElectricServer, follow_all: FollowAll) ->
 def test_publication_is_dropped(crash_server: ElectricServer, follow_all: FollowAll) -> None:
     """The same while the worker is down."""
     server, followers = crash_server, follow_all(crash_server)
-    server.sql("CREATE TABLE unpublished (id int PRIMARY KEY)", "INSERT INTO unpublished VALUES (1)")
+    server.sql(
+        "CREATE TABLE unpublished (id int PRIMARY KEY)", "INSERT INTO unpublished VALUES (1)"
+    )
     followers.make_marks().may_refetch = True
     follower = followers.follow(may_refetch=True, table="unpublished")
     followers.settle()
     assert server.stop_worker() == 0
     server.sql(
-        f"DROP PUBLICATION electric_publication_{server.stream_id}", "INSERT INTO unpublished VALUES (2)"
+        f"DROP PUBLICATION electric_publication_{server.stream_id}",
+        "INSERT INTO unpublished VALUES (2)",
     )
     with followers.outage(of_worker=True):
         server.start_worker()

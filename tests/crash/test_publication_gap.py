@@ -22,14 +22,19 @@ pytestmark = pytest.mark.slow
 FollowAll = Callable[[ElectricServer], Followers]
 
 
-@pytest.mark.parametrize("first", ["INSERT INTO {t} VALUES (1, 'open')", "LOCK TABLE {t} IN ROW EXCLUSIVE MODE"])
+@pytest.mark.parametrize(
+    "first", ["INSERT INTO {t} VALUES (1, 'open')", "LOCK TABLE {t} IN ROW EXCLUSIVE MODE"]
+)
 def test_writer_that_began_before(
     crash_server: ElectricServer, follow_all: FollowAll, first: str
 ) -> None:
     """A transaction is open on a table before it is published, and commits after a shape was asked for."""
     server, followers = crash_server, follow_all(crash_server)
     table = f"began_before_{'insert' if 'INSERT' in first else 'lock'}"
-    server.sql(f"CREATE TABLE {table} (id int PRIMARY KEY, note text)", f"INSERT INTO {table} VALUES (0, 'there')")
+    server.sql(
+        f"CREATE TABLE {table} (id int PRIMARY KEY, note text)",
+        f"INSERT INTO {table} VALUES (0, 'there')",
+    )
     followers.make_marks()
     with psycopg.connect(server.dsn) as writer:
         writer.execute(first.format(t=table))  # type: ignore[call-overload]
@@ -130,7 +135,14 @@ def test_rotation_under_writes(
     table = f"rotates_{cause}"
     server.sql(f"CREATE TABLE {table} (id bigint PRIMARY KEY, kind int, more int)")
     followers.make_marks()
-    for where in ("", "kind = 1", "kind = 2 OR id < 50", "id > 100", "kind IS NOT NULL", "kind IN (0, 3)"):
+    for where in (
+        "",
+        "kind = 1",
+        "kind = 2 OR id < 50",
+        "id > 100",
+        "kind IS NOT NULL",
+        "kind IN (0, 3)",
+    ):
         followers.follow(may_refetch=True, table=table, **({"where": where} if where else {}))
     shapes = followers.all[1:]
     with writing(server, table) as writers:
@@ -154,16 +166,12 @@ def test_rotation_under_writes(
     assert writers.transactions > 60
 
 
-def rotate(
-    server: ElectricServer, table: str, cause: str, number: int, handles: object
-) -> None:
+def rotate(server: ElectricServer, table: str, cause: str, number: int, handles: object) -> None:
     if cause == "truncate":
         server.sql(f"TRUNCATE {table}")
     elif cause == "alter":
         server.sql(f"ALTER TABLE {table} ADD COLUMN c{number} int DEFAULT {number}")
     else:
         for handle in handles:  # type: ignore[attr-defined]
-            answer = httpx.delete(
-                f"{server.url}/v1/shape", params={"handle": handle}, timeout=30
-            )
+            answer = httpx.delete(f"{server.url}/v1/shape", params={"handle": handle}, timeout=30)
             assert answer.status_code == 202, answer.text

@@ -24,8 +24,14 @@ CAUSES = {
     "add column": ("ALTER TABLE {t} ADD COLUMN extra int", {"all"}),
     "drop column": ("ALTER TABLE {t} DROP COLUMN spare", {"all"}),
     "rename column": ("ALTER TABLE {t} RENAME COLUMN spare TO other", {"all"}),
-    "type of a selected column": ("ALTER TABLE {t} ALTER COLUMN note TYPE varchar(90)", {"all", "chosen", "filtered"}),
-    "type of a filtered column": ("ALTER TABLE {t} ALTER COLUMN kind TYPE bigint", {"all", "filtered"}),
+    "type of a selected column": (
+        "ALTER TABLE {t} ALTER COLUMN note TYPE varchar(90)",
+        {"all", "chosen", "filtered"},
+    ),
+    "type of a filtered column": (
+        "ALTER TABLE {t} ALTER COLUMN kind TYPE bigint",
+        {"all", "filtered"},
+    ),
     "default": ("ALTER TABLE {t} ALTER COLUMN spare SET DEFAULT 5", set()),
     "not null": ("ALTER TABLE {t} ALTER COLUMN note SET NOT NULL", set()),
     "index": ("CREATE INDEX ON {t} (note)", set()),

@@ -60,6 +60,7 @@ def configure(cluster: Cluster, standby: str) -> None:
         connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{standby}'")  # type: ignore[call-overload]
         connection.execute("SELECT pg_reload_conf()")
         wanted = standby.replace('"', "")
+
     def is_set() -> bool:
         with psycopg.connect(cluster.dsn(), autocommit=True) as fresh:
             row = fresh.execute("SHOW synchronous_standby_names").fetchone()
@@ -96,7 +97,10 @@ def test_new_shape_gets_what_it_does_not_see(
     eventually(holds(old, "3"), "the first shape is there")
     with gap(own_cluster, server) as held:
         held.commit("INSERT INTO gap VALUES (10, 'late')", "DELETE FROM gap WHERE id = 1")
-        held.commit("UPDATE gap SET note = 'late', id = 20 WHERE id = 2", "INSERT INTO gap VALUES (11, 'no')")
+        held.commit(
+            "UPDATE gap SET note = 'late', id = 20 WHERE id = 2",
+            "INSERT INTO gap VALUES (11, 'no')",
+        )
         eventually(holds(old, "10"), "the stream brings the first transaction")
         eventually(holds(old, "20"), "the stream brings the second transaction")
         assert server.query("SELECT id FROM gap ORDER BY id") == [(1,), (2,), (3,)]

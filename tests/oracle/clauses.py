@@ -12,7 +12,21 @@ from tests.oracle.tables import TABLES, Column, Table
 _ORDERED = {"int", "bigint", "smallint", "numeric(12,2)", "numeric(6,2)", "numeric", "float8", "text", "varchar(20)",
             "date", "timestamp", "timestamptz", "uuid"}  # fmt: skip
 _SUPPORTED = _ORDERED | {"boolean"}
-_PATTERNS = ("a%", "%b", "A_", "_b%", "%'%", "", "%", "a\\%b", "%\\_%", "%ü%", "%Ü%", "a__", "%e%e%")
+_PATTERNS = (
+    "a%",
+    "%b",
+    "A_",
+    "_b%",
+    "%'%",
+    "",
+    "%",
+    "a\\%b",
+    "%\\_%",
+    "%ü%",
+    "%Ü%",
+    "a__",
+    "%e%e%",
+)
 _BARE = {"int", "bigint", "smallint", "numeric(12,2)", "numeric(6,2)", "numeric", "float8"}
 
 
@@ -92,7 +106,9 @@ def atom(draw: st.DrawFn, table: Table, params: list[str]) -> str:
             negated = draw(st.sampled_from(["", "NOT "]))
             return f"{name} {negated}BETWEEN {draw(value)} AND {draw(value)}"
         case "like" | "not like" | "ilike" | "not ilike":
-            patterns = [p for p in _PATTERNS if p.isascii() or "ilike" not in kind]  # no ILIKE beyond ASCII
+            patterns = [
+                p for p in _PATTERNS if p.isascii() or "ilike" not in kind
+            ]  # no ILIKE beyond ASCII
             return f"{name} {kind.upper()} {quote(draw(st.sampled_from(patterns)))}"
     if draw(st.integers(0, 5)) == 0:
         return f"{draw(value)} {kind} {name}"

@@ -131,7 +131,11 @@ def _all_answer(followers: Followers) -> None:
 
 
 def check_programme(
-    server: ElectricServer, chosen: Sequence[Shape], seed: int, batches: Sequence[str], transactions: int
+    server: ElectricServer,
+    chosen: Sequence[Shape],
+    seed: int,
+    batches: Sequence[str],
+    transactions: int,
 ) -> None:
     """Each batch is what happens while sessions write: nothing, more shapes, or a restart."""
     with running(server, seed) as run:

@@ -30,7 +30,9 @@ class Writer:
     def transaction(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         """One transaction, or several small ones."""
         chance = self._random
-        kind = chance.choices(["single", "several", "rollback", "savepoints", "large"], [5, 6, 1, 3, 1])[0]
+        kind = chance.choices(
+            ["single", "several", "rollback", "savepoints", "large"], [5, 6, 1, 3, 1]
+        )[0]
         if kind == "single":
             self._execute(connection, self.statement())
             return
@@ -57,9 +59,7 @@ class Writer:
             else:
                 connection.execute(self.statement())  # type: ignore[call-overload]
 
-    def _execute(
-        self, connection: psycopg.Connection[tuple[object, ...]], statement: str
-    ) -> None:
+    def _execute(self, connection: psycopg.Connection[tuple[object, ...]], statement: str) -> None:
         try:
             connection.execute(statement)  # type: ignore[call-overload]
         except _RETRIED:
@@ -70,7 +70,15 @@ class Writer:
         table = self._random.choice((ISSUES, ISSUES, *TABLES))
         name = self._names[table.name]
         kind = self._random.choices(
-            [self._insert, self._update, self._rekey, self._delete, self._touch, self._replace, self._swap],
+            [
+                self._insert,
+                self._update,
+                self._rekey,
+                self._delete,
+                self._touch,
+                self._replace,
+                self._swap,
+            ],
             [8, 8, 3, 3, 1, 1, 1],
         )[0]
         return kind(table, name)
@@ -101,13 +109,16 @@ class Writer:
         )
 
     def _update(self, table: Table, name: str) -> str:
-        chosen = self._random.sample(table.payload, self._random.randint(1, min(3, len(table.payload))))
+        chosen = self._random.sample(
+            table.payload, self._random.randint(1, min(3, len(table.payload)))
+        )
         changes = ", ".join(f"{c.name} = {self.value(c)}" for c in chosen)
         return f"UPDATE {name} SET {changes} WHERE {self._some(table)}"
 
     def _some(self, table: Table) -> str:
         return " OR ".join(
-            f"({self._is(table, self._key(table))})" for _ in range(self._random.choice((1, 1, 1, 5)))
+            f"({self._is(table, self._key(table))})"
+            for _ in range(self._random.choice((1, 1, 1, 5)))
         )
 
     def _rekey(self, table: Table, name: str) -> str:

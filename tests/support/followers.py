@@ -350,9 +350,7 @@ class Followers:
         self.check()
         return follower
 
-    def settle(
-        self, followers: Iterable[Follower] | None = None, *, seconds: float = 90.0
-    ) -> None:
+    def settle(self, followers: Iterable[Follower] | None = None, *, seconds: float = 90.0) -> None:
         """Nobody writes. Every follower has to say that it is complete, and to be equal then.
 
         A view that is equal is not enough, and one that is not equal is no excuse to wait: once the
@@ -372,7 +370,10 @@ class Followers:
     def compare(self, follower: Follower) -> None:
         wanted, found = self.expected(follower), follower.content
         if wanted != found:
-            missing, surplus = (Counter(wanted) - Counter(found)), (Counter(found) - Counter(wanted))
+            missing, surplus = (
+                (Counter(wanted) - Counter(found)),
+                (Counter(found) - Counter(wanted)),
+            )
             raise Fault(
                 f"{follower!r} differs at LSN {follower.seen_lsn}:\n  missing {_few(missing)}\n  surplus {_few(surplus)}"
             )
@@ -382,8 +383,10 @@ class Followers:
         for follower in followers or tuple(self.all):
             try:
                 eventually(
-                    lambda f=follower: f.fault  # type: ignore[misc]
-                    or (f.is_up_to_date and f.content == self.expected(f)),
+                    lambda f=follower: (
+                        f.fault  # type: ignore[misc]
+                        or (f.is_up_to_date and f.content == self.expected(f))
+                    ),
                     f"{follower!r} is equal",
                     seconds=seconds,
                 )

@@ -32,7 +32,8 @@ class NodeClient:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.kill()
         self._process.wait()
         self._reader.join()
@@ -60,10 +61,14 @@ class NodeClient:
         assert not answer["faults"], answer["faults"]
         return answer["result"]
 
-    def follow(self, url: str, options: dict[str, object] | None = None, **params: object) -> NodeShape:
+    def follow(
+        self, url: str, options: dict[str, object] | None = None, **params: object
+    ) -> NodeShape:
         """Subscribe to a shape; *params* as the client's own ``params`` option."""
         name = f"shape-{next(self._ids)}"
-        self.call("subscribe", name=name, url=f"{url}/v1/shape", params=params, options=options or {})
+        self.call(
+            "subscribe", name=name, url=f"{url}/v1/shape", params=params, options=options or {}
+        )
         return NodeShape(self, name)
 
 

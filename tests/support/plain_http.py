@@ -67,7 +67,9 @@ class PlainConnection:
             )
         assert self._reader is not None
         target = f"{path}?{urlencode(query)}"
-        self._writer.write(f"GET {target} HTTP/1.1\r\nhost: {self._host}:{self._port}\r\n\r\n".encode())
+        self._writer.write(
+            f"GET {target} HTTP/1.1\r\nhost: {self._host}:{self._port}\r\n\r\n".encode()
+        )
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         status = int(head[0].split()[1])
         pairs = (line.partition(":") for line in head[1:] if line)

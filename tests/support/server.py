@@ -36,7 +36,11 @@ class ElectricServer:
     """A database, a worker and a web process of their own; used as a context manager."""
 
     def __init__(
-        self, cluster: Cluster, env: Mapping[str, str] | None = None, *, before_start: tuple[str, ...] = ()
+        self,
+        cluster: Cluster,
+        env: Mapping[str, str] | None = None,
+        *,
+        before_start: tuple[str, ...] = (),
     ) -> None:
         self.cluster = cluster
         self.database = f"t_{uuid.uuid4().hex[:12]}"
@@ -49,7 +53,11 @@ class ElectricServer:
         # Each server has a stream of its own: the slots of a cluster share their names.
         self.stream_id = self.database
         self.env = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("ELECTRIC_", "DATABASE_URL"))},
+            **{
+                k: v
+                for k, v in os.environ.items()
+                if not k.startswith(("ELECTRIC_", "DATABASE_URL"))
+            },
             "DATABASE_URL": self.database_url,
             "ELECTRIC_STORAGE_DIR": str(self.storage),
             "ELECTRIC_REPLICATION_STREAM_ID": self.stream_id,
@@ -82,7 +90,12 @@ class ElectricServer:
     def manage(self, *arguments: str) -> str:
         """Run ``manage.py``; what it printed."""
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.env, capture_output=True, text=True, check=False
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -99,9 +112,14 @@ class ElectricServer:
         return self.web
 
     def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        with open(self.directory / f"{name}.log", "ab") as log:
+        with (self.directory / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, *arguments], cwd=ROOT, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
     def kill_worker(self) -> None:
@@ -138,7 +156,9 @@ class ElectricServer:
         end = time.monotonic() + START_SECONDS
         last = ""
         while time.monotonic() < end:
-            assert self.web is None or self.web.poll() is None, "the web process ended\n" + self.logs()
+            assert self.web is None or self.web.poll() is None, (
+                "the web process ended\n" + self.logs()
+            )
             try:
                 last = httpx.get(f"{self.url}/v1/health", timeout=5).text
                 if status in last:
@@ -180,7 +200,8 @@ class ElectricServer:
         for _ in range(50):
             try:
                 self.query(
-                    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", [name]
+                    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s",
+                    [name],
                 )
                 return
             except psycopg.errors.ObjectInUse:
