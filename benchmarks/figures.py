@@ -58,9 +58,10 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
-def spread(values: Sequence[float]) -> str:
-    """The smallest and the greatest, for a note."""
-    return f"{number(min(values))} to {number(max(values))}"
+def notes(*texts: str, runs: Sequence[float] = ()) -> str:
+    """A note of several parts; the smallest and the greatest of *runs*, if there was more than one."""
+    spread = [f"runs {number(min(runs))} to {number(max(runs))}"] if len(runs) > 1 else []
+    return "; ".join([*texts, *spread])
 
 
 def number(value: float) -> str:

@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from benchmarks.figures import Figure, Target, check, median, spread
+from benchmarks.figures import Figure, Target, check, median, notes
 from benchmarks.fleet import AT_ONCE, Fleet, where_of
 from benchmarks.processes import cpu_seconds, memory_mib, run_timed
 from benchmarks.run import Run
@@ -68,26 +68,24 @@ def measure(run: Run) -> list[Figure]:
     after = memory_mib(fleet.worker_pid)
     known = len(fleet.storage.handles())
     check(known >= size, f"{known} logs are left of {size} shapes")
-    return _figures(fleet, size, before, after, restarts)
+    return _figures(run, before, after, restarts)
 
 
-def _figures(
-    fleet: Fleet, size: int, before: float, after: float, restarts: list[Restart]
-) -> list[Figure]:
+def _figures(run: Run, before: float, after: float, restarts: list[Restart]) -> list[Figure]:
+    fleet, size = run.fleet(), run.sizes[-1]
     seconds = [r.seconds for r in restarts]
-    is_full = size >= 10_000
     small = Target("< 250 MB", max(before, after) < 250 * MB)
     quick = Target("< 5 s", median(seconds) < 5)
     figures = [
         Figure(
             SCENARIO, f"memory of the worker, {size:,} shapes", before, "MiB", fleet.empty_mib, "no shape",
-            more_is_better=False, targets=(small,) if is_full else (), note=f"{after:.0f} MiB after a restart",
+            more_is_better=False, targets=run.targets(small), note=f"{after:.0f} MiB after a restart",
         ),
         Figure(
             SCENARIO, f"restart to serving, {size:,} shapes", median(seconds), "s",
             median([r.floor for r in restarts]), "one Python and Django",
-            more_is_better=False, targets=(quick,) if is_full else (),
-            note=f"worker and web, {median([r.cpu for r in restarts]):.1f} s CPU; runs {spread(seconds)}",
+            more_is_better=False, targets=run.targets(quick),
+            note=notes(f"worker and web, {median([r.cpu for r in restarts]):.1f} s CPU", runs=seconds),
         ),
     ]  # fmt: skip
     if fleet.creation_rate:

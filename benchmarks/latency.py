@@ -111,20 +111,20 @@ def measure(run: Run) -> list[Figure]:
     figures: list[Figure] = []
     run.say("latency: no other shape")
     with run.stack() as stack:
-        figures += _figures(0, sample(stack, run.samples))
+        figures += _figures(run, 0, sample(stack, run.samples))
     size = run.sizes[-1]
     run.say(f"latency: {size:,} other shapes")
     fleet = run.fleet()
     fleet.grow(size)
-    figures += _figures(size, sample(fleet, run.samples))
+    figures += _figures(run, size, sample(fleet, run.samples))
     return figures
 
 
-def _figures(others: int, samples: Samples) -> list[Figure]:
+def _figures(run: Run, others: int, samples: Samples) -> list[Figure]:
     figures = []
     for percent in (50, 99):
         value = percentile(samples.client, percent)
-        targets = (Target("p50 < 10 ms", value < 10),) if percent == 50 and others else ()
+        aims = (Target("p50 < 10 ms", value < 10),) if percent == 50 and others else ()
         figures.append(
             Figure(
                 SCENARIO,
@@ -134,7 +134,7 @@ def _figures(others: int, samples: Samples) -> list[Figure]:
                 percentile(samples.walsender, percent),
                 "walsender",
                 more_is_better=False,
-                targets=targets,
+                targets=run.targets(*aims),
                 note=f"the COMMIT itself {percentile(samples.commit, percent):.2f} ms; {len(samples.client)} commits",
             )
         )

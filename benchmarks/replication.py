@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks import data
-from benchmarks.figures import Figure, Target, check, median, spread
+from benchmarks.figures import Figure, Target, check, median, notes
 from benchmarks.fleet import Fleet, where_of
 from benchmarks.processes import cpu_seconds, run_timed
 from benchmarks.run import Run
@@ -186,5 +186,8 @@ def _figure(
         floor,
         "pg_recvlogical",
         targets=targets,
-        note=f"worker {median([d.cpu_us for d in drains]):.1f} us CPU a change; runs {spread([d.ours for d in drains])}",
+        note=notes(
+            f"worker {median([d.cpu_us for d in drains]):.1f} us CPU a change",
+            runs=[d.ours for d in drains],
+        ),
     )

@@ -67,10 +67,7 @@ def page(
             command=command, machine=machine, date=datetime.date.today().isoformat()
         )
     ]
-    missed = [f for f in figures if any(not t.is_met for t in f.targets)]
-    parts.append("## Targets that are missed\n")
-    parts += [f"- {f.scenario}: {f.name}: {number(f.value)} {f.unit}, {_missed(f)}" for f in missed]
-    parts.append("" if missed else "None in this run.\n")
+    parts.append(_targets(figures))
     for name, text in scenarios.items():
         title, _, rest = text.strip().partition(": ")
         parts.append(
@@ -78,6 +75,15 @@ def page(
         )
         parts.append(_markdown_table([f for f in figures if f.scenario == name]))
     return "\n".join(parts)
+
+
+def _targets(figures: Sequence[Figure]) -> str:
+    """What falls short, before all tables."""
+    if not any(figure.targets for figure in figures):
+        return QUICK
+    missed = [figure for figure in figures if any(not t.is_met for t in figure.targets)]
+    lines = [f"- {f.scenario}: {f.name}: {number(f.value)} {f.unit}, {_missed(f)}" for f in missed]
+    return "\n".join(("## Targets that are missed", "", *(lines or ["None in this run."]), ""))
 
 
 def _missed(figure: Figure) -> str:
@@ -95,6 +101,10 @@ def _row(texts: Sequence[str]) -> str:
     return f"| {' | '.join(texts)} |"
 
 
+QUICK = (
+    "A quick run: its small sizes show that the benchmarks work, and say nothing of the targets.\n"
+)
+
 INTRODUCTION = """\
 # Benchmarks
 
@@ -104,8 +114,8 @@ Measured on {date}: {machine}.
 
 Every figure stands beside its *floor*: the least that anybody could do, measured in the same run on the same
 machine. Read the ratios: they travel from one machine to another, seconds do not. `× floor` is how many times
-the floor we cost. Figures are medians of the runs, after one that does not count; a scenario ends the
-run if its result is wrong.
+the floor we cost. Figures are medians of several runs, restarts aside after one that does not count.
+Every result is checked: if one is wrong, the run ends without a table.
 
 PostgreSQL, worker, web process and load share the machine. PostgreSQL is a throw-away cluster with
 `fsync = off` and `synchronous_commit = on`.

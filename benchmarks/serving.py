@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from benchmarks import data
-from benchmarks.figures import Figure, check, median, spread
+from benchmarks.figures import Figure, check, median, notes
 from benchmarks.processes import cpu_seconds
 from benchmarks.run import Run
 from benchmarks.stack import ROOT, Stack, free_port, terminate, web_command
@@ -122,8 +122,10 @@ def measure(run: Run) -> list[Figure]:
         ours = Server("django_electric", stack.port, stack.web_pid)
         with bare_asgi(body) as bare:
             loads = _in_turns(run, (ours, bare), body)
-        figures = _figures(body, loads)
-        if program := shutil.which("nginx"):
+        program = shutil.which("nginx")
+        remarks = () if program else ("nginx is not installed here: not measured",)
+        figures = _figures(body, loads, *remarks)
+        if program:
             with nginx(program, body) as server:
                 figures.append(_beside_nginx(_in_turns(run, (ours, server), body)))
         check(_chunk(stack) == body.read_bytes(), "the chunk changed meanwhile")
@@ -148,13 +150,13 @@ def _in_turns(run: Run, servers: Sequence[Server], body: Path) -> dict[str, list
     return loads
 
 
-def _figures(body: Path, loads: dict[str, list[Load]]) -> list[Figure]:
+def _figures(body: Path, loads: dict[str, list[Load]], *remarks: str) -> list[Figure]:
     ours, bare = loads["django_electric"], loads["bare ASGI"]
     name = f"chunk of {body.stat().st_size / 1000:.0f} KB, {CONNECTIONS} connections"
     return [
         Figure(
             SCENARIO, name, median([x.rate for x in ours]), "requests/s", median([x.rate for x in bare]),
-            "bare ASGI", note=f"runs {spread([x.rate for x in ours])}",
+            "bare ASGI", note=notes(*remarks, runs=[x.rate for x in ours]),
         ),
         Figure(
             SCENARIO, f"{name}, CPU of the web process", median([x.cpu_us for x in ours]), "us a request",

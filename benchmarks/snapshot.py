@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from threading import Thread
 
 from benchmarks import data
-from benchmarks.figures import Figure, Target, check, median, spread
+from benchmarks.figures import Figure, Target, check, median, notes
 from benchmarks.processes import cpu_seconds, forget_peak, memory_mib
 from benchmarks.run import Run
 from benchmarks.stack import Stack
 
 SCENARIO = "snapshot"
+MOST_GROWTH_MIB = 100_000_000 / (1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +117,25 @@ def measure(run: Run) -> list[Figure]:
             if len(snapshots) < run.runs:
                 forget(stack, snapshots[-1].handle)
         client_seconds = read_all(stack, rows)
-    return _figures(rows, snapshots, inside, outside, client_seconds)
+    return _figures(run, snapshots, inside, outside, client_seconds)
 
 
 def _figures(
-    rows: int, snapshots: list[Snapshot], inside: list[float], outside: list[float], client: float
+    run: Run, snapshots: list[Snapshot], inside: list[float], outside: list[float], client: float
 ) -> list[Figure]:
     seconds = median([s.seconds for s in snapshots])
     grown = max(s.grown_mib for s in snapshots)
     floor = median(inside)
+    rows = run.rows
     name = f"{rows:,} rows × 6 columns"
+    targets = (Target("≤ 5 × COPY to /dev/null", seconds <= 5 * floor),)
+    growth = (Target("< 100 MB", grown < MOST_GROWTH_MIB),)
     cpu = median([s.cpu_seconds for s in snapshots])
     return [
         Figure(
             SCENARIO, f"{name}, new shape to disk", seconds, "s", floor, "COPY to /dev/null",
-            more_is_better=False, targets=(Target("≤ 5 × COPY to /dev/null", seconds <= 5 * floor),),
-            note=f"{rows / seconds:,.0f} rows/s; worker {cpu:.1f} s CPU; runs {spread([s.seconds for s in snapshots])}",
+            more_is_better=False, targets=run.targets(*targets),
+            note=notes(f"worker {cpu:.1f} s CPU", runs=[s.seconds for s in snapshots]),
         ),
         Figure(
             SCENARIO, f"{name}, the same", rows / seconds, "rows/s", rows / median(outside),
@@ -139,7 +143,7 @@ def _figures(
         ),
         Figure(
             SCENARIO, "growth of the worker meanwhile", grown, "MiB", more_is_better=False,
-            targets=(Target("< 100 MB", grown < 95),), note="most of all runs",
+            targets=run.targets(*growth), note="most of all runs",
         ),
         Figure(
             SCENARIO, f"{name}, from disk to one client", client, "s", median(outside),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from django_electric.models import Shape, new_handle
+from django_electric.models import Shape, ShapeQuerySet, new_handle
 from django_electric.postgres.xid import PgSnapshot
 from tests.shapes.world import define
 
@@ -48,6 +49,25 @@ def test_a_rotated_shape_comes_back_under_another_handle() -> None:
     before = Shape.objects.register(ITEMS, "default")
     before.delete()
     assert Shape.objects.register(ITEMS, "default").handle != before.handle
+
+
+def test_a_shape_that_is_rotated_while_it_is_asked_for_is_registered_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The row that was in the way is gone before it can be read."""
+    first = Shape.objects.register(ITEMS, "default")
+    create = ShapeQuerySet.bulk_create
+
+    def create_and_rotate(self: ShapeQuerySet, *args: Any, **kwargs: Any) -> object:
+        monkeypatch.setattr(ShapeQuerySet, "bulk_create", create)
+        created = create(self, *args, **kwargs)
+        first.delete()
+        return created
+
+    monkeypatch.setattr(ShapeQuerySet, "bulk_create", create_and_rotate)
+    again = Shape.objects.register(ITEMS, "default")
+    assert again.handle != first.handle
+    assert Shape.objects.get() == again
 
 
 def test_a_handle_begins_with_the_definition_and_ends_with_the_time() -> None:

@@ -102,7 +102,7 @@ class World:
         self.builder.router.add(self.shape)
 
     def pump(
-        self, *batches: list[bytes], breathe: Callable[[float], None] = lambda now: None
+        self, *batches: list[bytes], breathe: Callable[[float], bool | None] = lambda now: None
     ) -> Stream:
         stream = Stream(*batches)
         self.pipeline.pump(cast(ReplicationConnection, stream), breathe)
@@ -242,6 +242,19 @@ def test_small_portions_that_never_end_leave_time_to_breathe_and_to_publish_too(
     assert len(breaths) > 10
     told = [tx for handle, tx in world.announcements.heard if handle == "h"]
     assert len(told) > 3
+
+
+def test_who_is_asked_to_stop_while_breathing_publishes_what_is_whole_and_takes_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "time", Clock(step=0.2))
+    batch = [f for tx in range(10, 6010, 10) for f in transaction(tx, Insert(ITEMS.oid, ROW))]
+    more = [f for tx in range(6010, 12_010, 10) for f in transaction(tx, Insert(ITEMS.oid, ROW))]
+    stream = world.pump(batch, more, breathe=lambda now: False)
+    assert len(stream.batches) == 1
+    last = world.storage.reader("h").state().last_offset.tx
+    assert 0 < last < 12_000
+    assert world.flushed.published == last + 8
 
 
 def test_a_stream_that_pauses_at_once_is_published_once(

@@ -451,3 +451,16 @@ def test_the_publication_is_looked_at_before_anything_else(
     world.events()
     assert calls == ["publish", "copy"]
     assert publication.LOCK_TIMEOUT_MS == 5_000
+
+
+def test_threads_that_are_let_go_end_after_what_they_are_doing(world: World) -> None:
+    for n in range(4):
+        world.fill(world.definition("id = 1"), f"h{n}")
+    world.snapshotter.stop()
+    complete: list[Event] = []
+    while len(complete) < 4:
+        complete += [e for e in world.events() if isinstance(e, SnapshotComplete)]
+    deadline = time.monotonic() + 10
+    while not world.snapshotter._jobs.empty():  # each thread takes the word that it may end
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
