@@ -19,6 +19,7 @@ from django.db import connections
 
 from django_electric.conf import ElectricSettings
 from django_electric.errors import (
+    ElectricError,
     ReplicationLost,
     ShapeGone,
     SnapshotFailed,
@@ -139,6 +140,7 @@ class Engine:
         """The stream broke: what is whole is published, what is not will come again."""
         self.pipeline.flush()
         self.builder.abandon()
+        self._syncer.wait()
 
     def stop(self) -> None:
         """Stop the threads and close the files; the engine is of no use any more."""
@@ -165,7 +167,7 @@ class Engine:
                 row.handle, durable_tx=self._slot.confirmed, check_snapshot=was_down
             )
             shape = RoutedShape(row.handle, row.definition, writer, snapshot=row.snapshot)
-        except (ShapeGone, StorageError, OSError) as error:
+        except (ElectricError, OSError) as error:
             logger.warning("shape %s cannot go on: %s", row.handle, error)
             return False
         self._route(shape, row.leaves)

@@ -169,13 +169,22 @@ class CatalogueKeeper:
         if handles:
             rows = self._read(self._shapes().filter(handle__in=handles))
             self._known.update(row.handle for row in rows)
-            self._inbox.put(RowsAppeared(tuple(rows)))
+            if rows:
+                self._inbox.put(RowsAppeared(tuple(rows)))
 
     def _shapes(self) -> QuerySet[Shape]:
         return Shape.objects.using(self._alias).filter(stream_id=self._stream_id)
 
     def _read(self, shapes: QuerySet[Shape]) -> list[ShapeRow]:
-        return [self._row_of(shape) for shape in shapes.order_by("id").iterator()]
+        rows = []
+        for shape in shapes.order_by("id").iterator():
+            try:
+                rows.append(self._row_of(shape))
+            except (KeyError, TypeError, ValueError) as error:
+                # Written by another version of the package: its readers fetch anew.
+                logger.warning("shape %s cannot be read and is rotated: %r", shape.handle, error)
+                shape.delete()
+        return rows
 
     def _row_of(self, shape: Shape) -> ShapeRow:
         definition = shape.to_definition()

@@ -130,6 +130,9 @@ class Snapshotter:
                     ),
                 )
 
+        if connection is not None:
+            connection.close()
+
     def _failed(self, job: SnapshotJob, error: SnapshotFailed) -> None:
         logger.warning(
             "snapshot of %s.%s failed: %s", job.definition.schema, job.definition.table, error

@@ -75,6 +75,8 @@ class Syncer:
         self._thread = threading.Thread(target=self._run, name="electric-sync", daemon=True)
         self.is_busy = False
         """Set and cleared by the main thread."""
+        self._is_done = threading.Event()
+        self._is_done.set()
 
     def start(self) -> None:
         self._thread.start()
@@ -82,7 +84,12 @@ class Syncer:
     def request(self, handles: Collection[str], lsn: int) -> None:
         """Sync *handles*; the inbox hears `Synced(lsn)`."""
         self.is_busy = True
+        self._is_done.clear()
         self._requests.put((handles, lsn))
+
+    def wait(self) -> None:
+        """Return once nothing is being written: another worker may be the next to write."""
+        self._is_done.wait(30)
 
     def stop(self) -> None:
         self._requests.put(None)
@@ -98,7 +105,10 @@ class Syncer:
     def _run(self) -> None:
         while (request := self._requests.get()) is not None:
             try:
-                self.sync_now(*request)
+                try:
+                    self.sync_now(*request)
+                finally:
+                    self._is_done.set()
             except (
                 Exception
             ) as error:  # the main thread stops: a disk that fails is no place for logs

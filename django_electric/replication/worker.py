@@ -263,6 +263,13 @@ class Worker:
 
 
 def _current_lsn(connection: publication.Connection) -> int:
+    """Where the WAL ends; every commit that somebody has seen lies before it.
+
+    A commit with ``synchronous_commit=off`` is seen before it is written: one that is not follows it.
+    """
+    connection.execute(
+        "SET synchronous_commit = on; SELECT pg_logical_emit_message(true, 'django_electric', '')"
+    )
     row = connection.execute("SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::int8").fetchone()
     return int(str(row[0])) if row else 0
 

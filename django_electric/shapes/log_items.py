@@ -97,7 +97,7 @@ class View:
     """How shapes of one kind see the rows of one layout."""
 
     __slots__ = (
-        "delete_value", "full", "insert", "key", "key_at", "relation", "selected", "update_is_visible", "writers",
+        "__weakref__", "delete_value", "full", "insert", "key", "key_at", "relation", "selected", "update_is_visible", "writers",
     )  # fmt: skip
 
     def __init__(self, definition: ShapeDefinition, layout: tuple[str, ...]) -> None:

@@ -15,6 +15,7 @@ rotated, so that a mistake of ours costs a download and never a wrong row.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from weakref import WeakValueDictionary
 
 from django_electric.postgres.pgoutput import RelationMessage, Row
 from django_electric.shapes.log_items import View, view_key
@@ -157,15 +158,19 @@ def _drop_rest(
             del places[key]
 
 
+Views = WeakValueDictionary[tuple[object, ...], View]
+"""Views that are in use, to be shared by shapes that see alike."""
+
+
 class Router:
     """All tables that have shapes, by the oid of the table that changes are named after."""
 
-    def __init__(self, views: dict[tuple[object, ...], View] | None = None) -> None:
+    def __init__(self, views: Views | None = None) -> None:
         """*views*: those of another router, to share."""
         self.tables: dict[int, TableRoutes] = {}
         self.layouts: dict[int, RelationMessage] = {}
         """The last description of each table in this connection's stream."""
-        self.views: dict[tuple[object, ...], View] = {} if views is None else views
+        self.views: Views = WeakValueDictionary() if views is None else views
         self._named: dict[tuple[str, str], set[int]] = {}
         """The tables that shapes knew by a name: more than one if a table was made anew."""
         self._homes: dict[str, tuple[int, ...]] = {}

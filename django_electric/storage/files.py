@@ -299,8 +299,7 @@ class FileLogWriter(ShapeLogWriter):
         if not self.records or self.is_gone:
             return
         data_fd, index_fd = self.storage.files.get(self.handle)
-        if self.data:
-            _write_all(data_fd, self.data[0] if len(self.data) == 1 else b"".join(self.data))
+        _write_all(data_fd, self.data[0] if len(self.data) == 1 else b"".join(self.data))
         _write_all(index_fd, self.records[0] if len(self.records) == 1 else b"".join(self.records))
         self.data = []
         self.records = []
