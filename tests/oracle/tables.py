@@ -40,8 +40,9 @@ class Table:
 
     def create(self, name: str) -> str:
         parts = [f"{c.name} {c.sql_type} {c.constraint}".strip() for c in self.columns]
-        if self.has_primary_key:
-            parts.append(f"PRIMARY KEY ({', '.join(self.key)})")
+        # Without a primary key equal rows would collapse to one on the client (PROTOCOL section 4.6).
+        constraint = "PRIMARY KEY" if self.has_primary_key else "UNIQUE"
+        parts.append(f"{constraint} ({', '.join(self.key)})")
         return f"CREATE TABLE {name} ({', '.join(parts)})"
 
     def column(self, name: str) -> Column:

@@ -67,11 +67,10 @@ class MemoryShapes:
         relation = self.relations.get(shape.table.name)
         definition = resolve(shape, relation)
         assert relation is not None
-        is_new = definition.identity not in self.handles
-        if is_new and not may_register:
+        if definition.identity not in self.handles and not may_register:
             return NotRegistered()
         handle = self.handles.setdefault(definition.identity, new_handle(definition))
-        return Found(handle, definition, relation, is_filled=not is_new)
+        return Found(handle, definition, relation, is_filled=False)
 
     async def exists(self, handle: str) -> bool:
         self._query()
