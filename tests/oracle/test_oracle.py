@@ -154,7 +154,8 @@ def check_programme(
         run.check_afresh()
 
 
-@settings(_ORACLE, max_examples=5)
+@pytest.mark.timeout(900)
+@settings(_ORACLE, max_examples=3)
 @given(
     chosen=st.lists(shapes(), min_size=30, max_size=60, unique=True),
     seed=st.integers(0, 2**31),
@@ -167,6 +168,7 @@ def test_every_shape_equals_its_select(
     check_programme(oracle_server, chosen, seed, batches, transactions=25)
 
 
+@pytest.mark.timeout(900)
 @settings(_ORACLE, max_examples=2)
 @given(
     chosen=st.lists(shapes(), min_size=30, max_size=40, unique=True),
