@@ -7,6 +7,7 @@ through the engine's inbox; an engine that is dropped hears no more of them.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import logging
@@ -43,6 +44,9 @@ logger = logging.getLogger("django_electric.worker")
 
 VISIBILITY_INTERVAL = 1.0
 """Seconds between two questions what is visible by now."""
+
+BUSY_CHANGES = 50_000
+"""Changes after which it is worth while to tidy up."""
 
 Filled = tuple[str, PgSnapshot, int]
 """Handle, snapshot and number of rows of a shape that has its first rows."""
@@ -87,6 +91,7 @@ class Engine:
         self._has_partitions = False
         self._may_not_wait = False
         self._next_visibility = 0.0
+        self._changes_at_rest = 0
         self._on: dict[type, Callable[..., None]] = {
             events.RowsAppeared: self._rows_appeared,
             events.RowsVanished: self._rows_vanished,
@@ -111,6 +116,8 @@ class Engine:
     def load(self) -> None:
         """Resume every shape whose log fits to the slot, rotate the others, start the threads."""
         began = time.monotonic()
+        # Thousands of objects are made and none is garbage: looking for some would take its time.
+        gc.disable()
         self._storage.prepare()
         state = EngineState.load(self._state_path)
         reason = _why_all_rotate(self._slot, state)
@@ -127,10 +134,17 @@ class Engine:
         if gone:
             logger.warning("%d shapes rotated%s", len(gone), f": {reason}" if reason else "")
         logger.info("%d shapes resumed in %.2f s", len(self._shapes), time.monotonic() - began)
-        gc.collect()
         gc.freeze()
+        gc.enable()
         self.keeper.start()
         self._syncer.start()
+
+    def rest(self) -> None:
+        """The stream is quiet: give back the memory of a busy time."""
+        if self.builder.changes - self._changes_at_rest > BUSY_CHANGES:
+            self._changes_at_rest = self.builder.changes
+            gc.collect()
+            _trim_memory()
 
     def begin_session(self) -> None:
         """The stream begins, or begins again."""
@@ -334,6 +348,13 @@ class Engine:
 
     def _thread_failed(self, event: events.ThreadFailed) -> None:
         raise StorageError(f"a thread of the worker failed: {event.error}") from event.error
+
+
+def _trim_memory() -> None:
+    """Return freed memory to the system, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _why_all_rotate(slot: publication.SlotState, state: EngineState | None) -> str:

@@ -200,8 +200,11 @@ class Worker:
         )
         try:
             while not self._stopping and not self._is_done(engine):
-                for key, mask in self._selector.select(self._timeout()):
+                ready = self._selector.select(self._timeout())
+                for key, mask in ready:
                     key.data(mask)
+                if not ready:
+                    engine.rest()
                 breathe(time.monotonic())
         finally:
             self._selector.unregister(socket)
