@@ -45,7 +45,9 @@ def test_it_ends(crash_server: ElectricServer, follow_all: FollowAll, option: st
     with without_worker(server):
         for number in range(2):
             server.sql(
-                f"INSERT INTO {table} SELECT generate_series({number * 100 + 1}, {number * 100 + 50})"
+                # Otherwise the commit is seen before it is written, and the LSN lies before it.
+                "SET synchronous_commit = on",
+                f"INSERT INTO {table} SELECT generate_series({number * 100 + 1}, {number * 100 + 50})",
             )
             lsn = str(server.query("SELECT pg_current_wal_lsn()")[0][0])
             done = run(server, option, *([lsn] if option == "--until-lsn" else []))
