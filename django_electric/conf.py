@@ -74,6 +74,10 @@ def _milliseconds(value: object) -> int:
     return milliseconds
 
 
+def _milliseconds_or_none(value: object) -> int:
+    return 0 if str(value).strip() == "0" else _milliseconds(value)
+
+
 def _identifier(value: object) -> str:
     text = str(value).strip().lower()
     if not re.fullmatch(r"[a-z_][a-z0-9_$]{0,39}", text):
@@ -119,6 +123,9 @@ SETTINGS: tuple[Setting, ...] = (
             "max-age of answers that are not live, in seconds."),
     Setting("CACHE_STALE_AGE", "ELECTRIC_CACHE_STALE_AGE", _positive, 300,
             "stale-while-revalidate of answers that are not live, in seconds."),
+    Setting("GRANT_TTL", "ELECTRIC_GRANT_TTL", _milliseconds_or_none, 5_000,
+            "How long `shapes_first` answers requests equal to one that Django has let through, in ms; 0 to"
+            " ask Django every time."),
     Setting("POLL_INTERVAL", "ELECTRIC_POLL_INTERVAL", _milliseconds, 1_000,
             "What a missed wake-up costs at most, in ms."),
     Setting("SNAPSHOT_CONNECTIONS", "ELECTRIC_DB_POOL_SIZE", _positive, 8,
@@ -142,6 +149,7 @@ class ElectricSettings:
     manual_table_publishing: bool
     cache_max_age: int
     cache_stale_age: int
+    grant_ttl: int
     poll_interval: int
     snapshot_connections: int
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from typing import Final
 
@@ -104,14 +105,33 @@ def cursor(previous: str | None, now: float, long_poll_seconds: int, jump: int) 
 
 
 def known_tags(if_none_match: str | None) -> Collection[str]:
-    """The tags in an ``If-None-Match`` header, blanks and quotes trimmed.
+    """The tags in an ``If-None-Match`` header, blanks, quotes and the mark of weak ones trimmed.
 
-    >>> sorted(known_tags('"a:0_0:0_inf", b'))
-    ['a:0_0:0_inf', 'b']
+    >>> sorted(known_tags('"a:0_0:0_inf", b, W/"c"'))
+    ['a:0_0:0_inf', 'b', 'c']
     """
     if not if_none_match:
         return ()
-    return {part.strip().strip('"') for part in if_none_match.split(",")}
+    return {part.strip().removeprefix("W/").strip('"') for part in if_none_match.split(",")}
+
+
+@lru_cache(maxsize=256)
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether the client of this ``Accept-Encoding`` takes gzip (RFC 9110, section 12.5.3).
+
+    >>> accepts_gzip("br, gzip;q=0.5"), accepts_gzip("gzip;q=0, *"), accepts_gzip("*")
+    (True, False, True)
+    """
+    qualities = dict(map(_coding, accept_encoding.lower().split(",")))
+    return qualities.get("gzip", qualities.get("*", 0.0)) > 0
+
+
+def _coding(part: str) -> tuple[str, float]:
+    name, _, quality = part.partition(";")
+    try:
+        return name.strip(), float(quality.strip().removeprefix("q=") or 1)
+    except ValueError:
+        return name.strip(), 0.0
 
 
 def refetch_headers(handle: str | None) -> Headers:

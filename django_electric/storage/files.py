@@ -115,6 +115,7 @@ class FileStorage(ShapeStorage):
 
     def __init__(self, root: Path, *, chunk_bytes: int = 10_485_760, open_files: int = 256) -> None:
         self.directory = root / "shapes"
+        self._directory = str(self.directory)
         self.trash = root / "trash"
         self.chunk_bytes = chunk_bytes
         self.files = _OpenFiles(self.directory, open_files)
@@ -129,9 +130,8 @@ class FileStorage(ShapeStorage):
         self.trash.mkdir(parents=True, exist_ok=True)
 
     def folder(self, handle: str) -> Path:
-        """The directory of a log. A handle comes from clients: it never names a path."""
-        if not _HANDLE.fullmatch(handle):
-            raise ShapeGone(f"no shape has the handle {handle[:80]!r}")
+        """The directory of a log. Raises `ShapeGone` for what cannot be a handle."""
+        _check_handle(handle)
         return self.directory / handle
 
     def writer(
@@ -152,7 +152,8 @@ class FileStorage(ShapeStorage):
         return writer
 
     def reader(self, handle: str) -> FileLogReader:
-        return FileLogReader(self.folder(handle))
+        _check_handle(handle)
+        return FileLogReader(f"{self._directory}/{handle}", handle)
 
     def publish(self) -> Collection[str]:
         pending, self.pending = self.pending, {}
@@ -196,6 +197,12 @@ class FileStorage(ShapeStorage):
     def close(self) -> None:
         """Close every file that the writer holds open."""
         self.files.close()
+
+
+def _check_handle(handle: str) -> None:
+    # It comes from clients: it never names a path.
+    if not _HANDLE.fullmatch(handle):
+        raise ShapeGone(f"no shape has the handle {handle[:80]!r}")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -419,24 +426,28 @@ class LogIndex(_Index):
 class FileLogReader(ShapeLogReader):
     """The reading end of one log; opens files as it needs them and keeps them until `close`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: str, handle: str) -> None:
+        # Text, not a Path: every request makes a reader, and joining paths would be half of its work.
+        self._folder = folder
+        self._handle = handle
         self._fds: dict[str, int] = {}
         self._check()
 
     def _check(self) -> None:
         try:
-            self.folder.stat()
+            os.stat(self._folder)  # noqa: PTH116
         except FileNotFoundError:
-            raise ShapeGone(f"shape {self.folder.name} no longer exists") from None
-        if any(not os.fstat(fd).st_nlink for fd in self._fds.values()):
-            raise ShapeGone(f"the log of shape {self.folder.name} was made anew")
+            raise ShapeGone(f"shape {self._handle} no longer exists") from None
+        for fd in self._fds.values():
+            if not os.fstat(fd).st_nlink:
+                raise ShapeGone(f"the log of shape {self._handle} was made anew")
 
     def _fd(self, name: str) -> int | None:
         fd = self._fds.get(name)
         if fd is None:
             try:
-                fd = self._fds[name] = os.open(self.folder / name, os.O_RDONLY | os.O_CLOEXEC)
+                path = f"{self._folder}/{name}"
+                fd = self._fds[name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
                 return None
         return fd
@@ -508,7 +519,7 @@ class FileLogReader(ShapeLogReader):
 
     def _too_short(self) -> StorageError:
         self._check()
-        return StorageError(f"the log of shape {self.folder.name} is shorter than its index says")
+        return StorageError(f"the log of shape {self._handle} is shorter than its index says")
 
     def read(self, chunk: Chunk, start: int, size: int) -> bytes:
         fd = self._fd("snapshot.jsonl" if chunk.part == "snapshot" else "log.jsonl")

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from django_electric.errors import ElectricError, ShapeGone, SnapshotFailed
@@ -23,6 +24,7 @@ from django_electric.protocol.headers import (
     LARGEST_JUMP,
     Headers,
     Moment,
+    accepts_gzip,
     answer_headers,
     cors_headers,
     known_tags,
@@ -38,14 +40,15 @@ from django_electric.protocol.params import (
 )
 from django_electric.protocol.plan import NoNews, NotModified, OutOfBounds, Send, SnapshotOverdue
 from django_electric.protocol.replies import Reply
-from django_electric.protocol.schema import schema_header
+from django_electric.storage import Chunk
 from django_electric.web.admission import Overloaded, Permit
 from django_electric.web.database import DatabaseUnreachable
-from django_electric.web.exchange import WebRequest, WebResponse
+from django_electric.web.exchange import Pairs, WebRequest, WebResponse
 from django_electric.web.live import WORKER_SECONDS, Look, NotCreated, NotReady, Settled, settle
+from django_electric.web.ranges import WORTH_COMPRESSING, Range
 from django_electric.web.service import ShapeService
 from django_electric.web.shapes import Found, Mismatch, NotRegistered
-from django_electric.web.streaming import EndedBody, EventBody, LogBody, small_body
+from django_electric.web.streaming import EndedBody, EventBody, LogBody
 
 logger = logging.getLogger(__name__)
 
@@ -127,23 +130,31 @@ async def _read(service: ShapeService, request: WebRequest) -> WebResponse:
 
 
 async def _read_admitted(service: ShapeService, request: WebRequest, permit: Permit) -> WebResponse:
-    query = nest(request.query)
-    if request.method == "POST":
-        query = post_body.merge(
-            query, post_body.decode(await request.read_body(post_body.LARGEST + 1))
-        )
-    wanted = parse(query)
+    wanted = await _wanted(request)
     if wanted.subset is not None:
         raise invalid("subset", "subset snapshots are not supported yet")
     found = await _find(service, wanted)
     if wanted.has_position and wanted.handle != found.handle:
         return WebResponse.of(replies.refetch(found.handle))
     tags = known_tags(request.headers.get("if-none-match"))
-    settled = await settle(service, found, wanted, tags)
+    settled = await settle(service, found, wanted, request, tags)
     permit.becomes_existing()
-    schema = None if wanted.is_live else schema_header(found.relation, found.definition.columns)
+    schema = None if wanted.is_live else found.schema
     reading = _Reading(service, request, wanted, found.handle, schema, permit.release)
     return reading.respond(settled)
+
+
+async def _wanted(request: WebRequest) -> ShapeRequest:
+    if request.method != "POST":
+        return _parse(request.query)
+    body = post_body.decode(await request.read_body(post_body.LARGEST + 1))
+    return parse(post_body.merge(nest(request.query), body))
+
+
+@lru_cache(maxsize=4_096)
+def _parse(query: Pairs) -> ShapeRequest:
+    """Clients that wait for the same news ask the same question."""
+    return parse(nest(query))
 
 
 async def _find(service: ShapeService, request: ShapeRequest) -> Found:
@@ -201,22 +212,30 @@ class _Reading:
             return self._out_of_bounds()
         if isinstance(answer, Send) and self.wanted.is_sse:
             return self._events(answer, look)
-        if isinstance(answer, Send) and look is not None:
-            return self._chunk(answer, look, _control(self.wanted, answer, settled.lsn))
-        if look is not None:
-            look.reader.close()
         if isinstance(answer, NotModified):
             return WebResponse(304, self._headers(answer))
-        return WebResponse(
-            200, self._headers(answer), array(b"", _control(self.wanted, answer, settled.lsn))
-        )
+        control = _control(self.wanted, answer, settled.lsn)
+        if look is not None and look.chunk is not None and look.chunk.size:
+            return self._chunk(answer, look.range, look.chunk, control)
+        return WebResponse(200, self._headers(answer), array(b"", control))
 
-    def _chunk(self, answer: Send, look: Look, control: bytes | None) -> WebResponse:
+    def _chunk(
+        self, answer: Send | NoNews, entries: Range | None, chunk: Chunk, control: bytes | None
+    ) -> WebResponse:
         headers = self._headers(answer)
-        body = small_body(look, control)
-        if body is not None:
-            return WebResponse(200, headers, body)
-        return WebResponse(200, headers, stream=LogBody(look, control, self.release))
+        headers["vary"] = "accept-encoding"
+        is_gzipped = chunk.size >= WORTH_COMPRESSING and accepts_gzip(
+            self.request.headers.get("accept-encoding", "")
+        )
+        if is_gzipped:
+            headers["content-encoding"] = "gzip"
+            # Other bytes than those of the answer that is not compressed, but they mean the same.
+            headers["etag"] = f"W/{headers['etag']}"
+        if entries is not None:
+            return WebResponse(200, headers, entries.body(control, is_gzipped=is_gzipped))
+        reader = self.service.storage.reader(self.handle)
+        stream = LogBody(reader, chunk, control, self.release, is_gzipped=is_gzipped)
+        return WebResponse(200, headers, stream=stream)
 
     def _events(self, answer: Send, look: Look | None) -> WebResponse:
         body = EventBody(self.service, self.handle, answer.end, look, self.release)

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
+from urllib.parse import parse_qsl
 
 from django_electric.protocol.replies import Reply
 
 Pairs = tuple[tuple[str, str], ...]
 
 
+@lru_cache(maxsize=4_096)
+def query_pairs(query: str) -> Pairs:
+    """A query string as pairs; clients that wait for the same news ask the same question."""
+    return tuple(parse_qsl(query, keep_blank_values=True))
+
+
 async def _no_body(limit: int) -> bytes:
     return b""
+
+
+def _nothing_to_do() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +37,8 @@ class WebRequest:
     """By lower-case name, or without regard to case."""
     read_body: Callable[[int], Awaitable[bytes]] = _no_body
     """Reads at most so many bytes."""
+    on_wait: Callable[[], None] = _nothing_to_do
+    """Called when the answer has to wait, which may take as long as the client stays."""
 
     def parameter(self, name: str) -> str | None:
         """The last value of a query parameter."""
@@ -57,3 +71,7 @@ class WebResponse:
         """Let go of the body if it will not be sent."""
         if self.stream is not None:
             self.stream.close()
+
+
+Answer = Callable[[WebRequest], Awaitable[WebResponse]]
+"""What answers a request that has been authorised."""

@@ -13,9 +13,11 @@ from typing import Final
 from django_electric.errors import ElectricError, ShapeGone, SnapshotFailed
 from django_electric.protocol.params import ShapeRequest
 from django_electric.protocol.plan import Answer, Awaiting, LogView, Send, Wait, after_waiting, plan
-from django_electric.shapes.offset import BEFORE_ALL, SNAPSHOT_END, LogOffset
-from django_electric.storage import Chunk, ShapeLogReader, ShapeStorage
+from django_electric.shapes.offset import SNAPSHOT_END, LogOffset
+from django_electric.storage import Chunk, ShapeLogReader
+from django_electric.web.exchange import WebRequest
 from django_electric.web.listener import Listener, Subscription
+from django_electric.web.ranges import SMALL, Range
 from django_electric.web.service import ShapeService
 from django_electric.web.shapes import Found
 
@@ -35,11 +37,12 @@ class NotCreated(ElectricError):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at a log. The reader is open: whoever gets a look closes it."""
+    """One look at a log."""
 
     view: LogView
     chunk: Chunk | None
-    reader: ShapeLogReader
+    range: Range | None
+    """The entries of the chunk; None if there are none, or too many to hold in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +54,38 @@ class Settled:
     lsn: int
 
 
-def look_at(storage: ShapeStorage, handle: str, offset: LogOffset | None) -> Look | None:
+def look_at(service: ShapeService, handle: str, offset: LogOffset | None) -> Look | None:
     """What the log holds after *offset*, None being its end; None if there is no log."""
     try:
-        reader = storage.reader(handle)
+        reader = service.storage.reader(handle)
     except ShapeGone:
         return None
     try:
         # The state first: what is up to date with an older state only leads to one request more.
         state = reader.state()
-        chunk = None if offset is None else reader.chunk_after(offset)
+        if offset is None:
+            return Look(LogView(state.snapshot_chunks, state.last_offset, None), None, None)
+        chunk = reader.chunk_after(offset)
+        end, size = (chunk.end, chunk.size) if chunk is not None else (None, 0)
+        view = LogView(state.snapshot_chunks, state.last_offset, end, size)
+        return Look(view, chunk, _range(service, reader, handle, offset, chunk))
     except ShapeGone:
-        reader.close()
         return None
-    except BaseException:
+    finally:
         reader.close()
-        raise
-    end, size = (chunk.end, chunk.size) if chunk is not None else (None, 0)
-    return Look(LogView(state.snapshot_chunks, state.last_offset, end, size), chunk, reader)
+
+
+def _range(
+    service: ShapeService,
+    reader: ShapeLogReader,
+    handle: str,
+    offset: LogOffset,
+    chunk: Chunk | None,
+) -> Range | None:
+    if chunk is None or not 0 < chunk.size <= SMALL:
+        return None
+    key = (handle, offset, chunk.end)
+    return service.ranges.get(key) or service.ranges.put(key, reader.read(chunk, 0, chunk.size))
 
 
 class Patience:
@@ -98,9 +115,13 @@ class Patience:
 
 
 async def settle(
-    service: ShapeService, found: Found, request: ShapeRequest, known_tags: Collection[str] = ()
+    service: ShapeService,
+    found: Found,
+    wanted: ShapeRequest,
+    request: WebRequest,
+    known_tags: Collection[str] = (),
 ) -> Settled:
-    """Look, and wait, until *request* can be answered.
+    """Look, and wait, until what *request* wants can be answered.
 
     Raises `SnapshotFailed`, `NotReady`, `NotCreated`, or `ShapeGone` if the shape goes meanwhile.
     """
@@ -112,18 +133,19 @@ async def settle(
             # In this order: subscribe, look, wait. Whatever comes after the look wakes the wait.
             news.clear()
             lsn = listener.last_lsn or 0
-            look = look_at(service.storage, found.handle, request.offset)
+            look = look_at(service, found.handle, wanted.offset)
             was_seen = _check_seen(look, was_seen, found.handle)
-            decision = _decide(look, found.handle, request, known_tags)
+            decision = _decide(look, found.handle, wanted, known_tags)
             if not isinstance(decision, Wait):
                 return Settled(decision, look, lsn)
-            if look is not None:
-                look.reader.close()
-            left = patience.left(decision.reason)
+            if service.is_closing and decision.reason is not Awaiting.NEWS:
+                raise NotReady
+            left = 0.0 if service.is_closing else patience.left(decision.reason)
             if left <= 0:
                 return Settled(after_waiting(decision), None, lsn)
+            request.on_wait()
             await _wait(
-                service, news, min(left, listener.poll_seconds), request, has_log=look is not None
+                service, news, min(left, listener.poll_seconds), wanted, has_log=look is not None
             )
 
 
@@ -134,12 +156,12 @@ def _check_seen(look: Look | None, was_seen: bool, handle: str) -> bool:
 
 
 def _decide(
-    look: Look | None, handle: str, request: ShapeRequest, known_tags: Collection[str]
+    look: Look | None, handle: str, wanted: ShapeRequest, known_tags: Collection[str]
 ) -> Answer | Wait:
     if look is None:
         return Wait(Awaiting.FIRST_ROWS, SNAPSHOT_END)
-    decision = plan(request, look.view, handle, known_tags)
-    if request.is_sse and isinstance(decision, Wait) and decision.reason is Awaiting.NEWS:
+    decision = plan(wanted, look.view, handle, known_tags)
+    if wanted.is_sse and isinstance(decision, Wait) and decision.reason is Awaiting.NEWS:
         # A stream begins at once and waits with its headers sent.
         return Send(decision.end, is_up_to_date=True)
     return decision
@@ -149,7 +171,7 @@ async def _wait(
     service: ShapeService,
     news: Subscription,
     seconds: float,
-    request: ShapeRequest,
+    wanted: ShapeRequest,
     *,
     has_log: bool,
 ) -> None:
@@ -163,6 +185,6 @@ async def _wait(
         and not service.has_log(news.handle)
         and not await service.shapes.exists(news.handle)
     ):
-        if request.offset is not None and request.offset != BEFORE_ALL:
+        if wanted.has_position:
             raise ShapeGone(f"shape {news.handle} was deleted")
         raise NotCreated

@@ -15,6 +15,7 @@ from django_electric.wakeup import STANDBY_LOCK, socket_path
 from django_electric.web.admission import Admission, Kind
 from django_electric.web.database import DatabaseThreads, database_threads
 from django_electric.web.listener import Listener
+from django_electric.web.ranges import Ranges
 from django_electric.web.shapes import Shapes
 
 
@@ -32,7 +33,10 @@ class ShapeService:
             settings.root, chunk_bytes=settings.shape_chunk_bytes_threshold
         )
         self.shapes = Shapes(settings, threads or database_threads(settings.alias))
+        self.ranges = Ranges()
         self.admission = Admission(settings.max_concurrent_requests)
+        self.is_closing = False
+        """Nobody waits any more: the process is about to end."""
         self._listeners: dict[asyncio.AbstractEventLoop, Listener] = {}
 
     @property
@@ -49,6 +53,13 @@ class ShapeService:
             listener = self._listeners[loop] = Listener(path, seconds, self.shapes.forget)
         listener.start()
         return listener
+
+    def close(self) -> None:
+        """Answer all who wait with what there is. Any thread."""
+        self.is_closing = True
+        for loop, listener in list(self._listeners.items()):
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_wake_all, listener)
 
     def has_log(self, handle: str) -> bool:
         """Whether the shape's log is there."""
@@ -74,6 +85,12 @@ class ShapeService:
         if self.listener.is_active:
             return "active"
         return "waiting" if self.is_standby else "starting"
+
+
+def _wake_all(listener: Listener) -> None:
+    for subscriptions in listener.waiting.values():
+        for subscription in subscriptions:
+            subscription.wake()
 
 
 def _is_locked(path: Path) -> bool:

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
 from typing import Final
 
@@ -23,6 +24,7 @@ from django_electric.models import Shape
 from django_electric.postgres.relation import Relation
 from django_electric.protocol.params import ShapeParams, ShapeRequest
 from django_electric.protocol.resolve import is_outdated, resolve
+from django_electric.protocol.schema import schema_header
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.web.database import DatabaseThreads, DatabaseUnreachable
 
@@ -31,8 +33,11 @@ FRESH_SECONDS: Final = 0.2
 """How long a request that continues a log may go without the catalogue: `electric-schema` is current
 to this much."""
 
+SHARED_SECONDS: Final = 0.05
+"""Requests that begin a log and come this close together share one look into the catalogue."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Found:
     """The live shape for some parameters."""
 
@@ -43,6 +48,11 @@ class Found:
     """Whether the worker has taken it up."""
     rotated: str | None = None
     """Handle of the shape that this look-up found outdated and deleted."""
+
+    @cached_property
+    def schema(self) -> str:
+        """The header ``electric-schema``."""
+        return schema_header(self.relation, self.definition.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +126,9 @@ class Shapes:
         self._memory.forget(handle)
 
     def remembered(self, request: ShapeRequest) -> Found | None:
-        """The shape that *request* continues, without the database."""
+        """The shape that *request* means, without the database."""
         if not request.has_position:
-            return None
+            return self._memory.get(request.shape, SHARED_SECONDS)
         found = self._memory.get(request.shape, None if request.is_live else FRESH_SECONDS)
         return found if found is not None and found.handle == request.handle else None
 

@@ -1,16 +1,16 @@
-"""A range of a log → the body of a response: whole, in pieces, or as server-sent events."""
+"""A range of a log → a body that is sent piece by piece, as an array or as server-sent events."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final
 
 from django_electric.protocol.messages import (
     KEEP_ALIVE,
     OPEN,
-    array,
     event,
     events,
     tail,
@@ -19,52 +19,58 @@ from django_electric.protocol.messages import (
 from django_electric.shapes.offset import LogOffset
 from django_electric.storage import Chunk, ShapeLogReader
 from django_electric.web.live import Look, look_at
+from django_electric.web.ranges import LEVEL
 from django_electric.web.service import ShapeService
 
-SMALL: Final = 1_000_000
-"""Bytes up to which a body is read at once, in the event loop: the page cache has it."""
 PIECE: Final = 1 << 18
+_GZIP: Final = 31
+"""``wbits`` that makes zlib write gzip."""
 STREAM_SECONDS: Final = 60.0
 KEEP_ALIVE_SECONDS: Final = 21.0
-
-
-def small_body(look: Look, control: bytes | None) -> bytes | None:
-    """The whole body if it is small; the reader is closed then."""
-    chunk = look.chunk
-    if chunk is not None and chunk.size > SMALL:
-        return None
-    try:
-        return array(look.reader.read(chunk, 0, chunk.size) if chunk is not None else b"", control)
-    finally:
-        look.reader.close()
 
 
 class LogBody:
     """A large chunk as a JSON array, read piece by piece in a thread."""
 
-    def __init__(self, look: Look, control: bytes | None, on_close: Callable[[], None]) -> None:
-        self._look = look
+    def __init__(
+        self,
+        reader: ShapeLogReader,
+        chunk: Chunk,
+        control: bytes | None,
+        on_close: Callable[[], None],
+        *,
+        is_gzipped: bool,
+    ) -> None:
+        self._reader = reader
+        self._chunk = chunk
         self._control = control
         self._on_close = on_close
+        self._gzip = zlib.compressobj(LEVEL, wbits=_GZIP) if is_gzipped else None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._pieces()
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         try:
-            chunk = self._look.chunk
-            assert chunk is not None, "a body without a chunk is small"
-            yield OPEN
+            yield self._encoded(OPEN)
             # The first byte is the comma before the first entry.
-            for at in range(1, chunk.size, PIECE):
-                yield await asyncio.to_thread(self._look.reader.read, chunk, at, PIECE)
-            yield tail(self._control, follows_entries=chunk.size > 0)
+            for at in range(1, self._chunk.size, PIECE):
+                yield await asyncio.to_thread(self._piece, at)
+            yield self._encoded(tail(self._control, follows_entries=True))
+            if self._gzip is not None:
+                yield self._gzip.flush()
         finally:
             self.close()
 
+    def _piece(self, at: int) -> bytes:
+        return self._encoded(self._reader.read(self._chunk, at, PIECE))
+
+    def _encoded(self, data: bytes) -> bytes:
+        return data if self._gzip is None else self._gzip.compress(data)
+
     def close(self) -> None:
         """Harmless when called twice."""
-        self._look.reader.close()
+        self._reader.close()
         self._on_close()
 
 
@@ -89,7 +95,6 @@ class EventBody:
         self._first = first
         self._on_close = on_close
         if first is not None and not first.view.chunk_size:
-            first.reader.close()
             self._first = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -113,9 +118,9 @@ class EventBody:
         end = time.monotonic() + STREAM_SECONDS
         quiet_until = time.monotonic() + KEEP_ALIVE_SECONDS
         with listener.subscribe(self._handle) as news:
-            while (now := time.monotonic()) < end:
+            while (now := time.monotonic()) < end and not self._service.is_closing:
                 news.clear()
-                look = look_at(self._service.storage, self._handle, self._position)
+                look = look_at(self._service, self._handle, self._position)
                 if look is None:
                     return
                 has_news = look.view.chunk_size > 0
@@ -131,22 +136,27 @@ class EventBody:
 
     def _take(self, look: Look) -> Iterator[bytes]:
         """The frames of one chunk; afterwards the stream stands at the chunk's end."""
+        chunk = look.chunk
+        if chunk is None or not chunk.size:
+            return
+        if look.range is not None:
+            yield b"".join(events(look.range.entries))
+        else:
+            yield from self._take_large(chunk)
+        self._position = chunk.end
+        if chunk.end >= look.view.last_offset:
+            yield event(up_to_date(max(0, chunk.end.tx)))
+
+    def _take_large(self, chunk: Chunk) -> Iterator[bytes]:
+        reader = self._service.storage.reader(self._handle)
         try:
-            chunk = look.chunk
-            if chunk is None or not chunk.size:
-                return
-            for entries in _whole_entries(look.reader, chunk):
+            for entries in _whole_entries(reader, chunk):
                 yield b"".join(events(entries))
-            self._position = chunk.end
-            if chunk.end >= look.view.last_offset:
-                yield event(up_to_date(max(0, chunk.end.tx)))
         finally:
-            look.reader.close()
+            reader.close()
 
     def close(self) -> None:
         """Harmless when called twice."""
-        if self._first is not None:
-            self._first.reader.close()
         self._on_close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
+from functools import partial
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import transaction
@@ -13,8 +13,10 @@ from django.views.decorators.csrf import csrf_exempt
 
 from django_electric.conf import electric_settings
 from django_electric.protocol.body import BadBody
+from django_electric.protocol.headers import EVENT_STREAM
 from django_electric.web.answer import answer_health, answer_shape
-from django_electric.web.exchange import WebRequest, WebResponse
+from django_electric.web.exchange import WebRequest, WebResponse, query_pairs
+from django_electric.web.handover import Handover
 from django_electric.web.service import shape_service
 
 
@@ -25,7 +27,11 @@ from django_electric.web.service import shape_service
 async def shape(request: HttpRequest) -> HttpResponseBase:
     """``/v1/shape``."""
     service = shape_service(electric_settings())
-    return to_django(request, await answer_shape(service, from_django(request)))
+    answer = partial(answer_shape, service)
+    handover = Handover.of(request)
+    if handover is not None:
+        return handover.accept(answer)
+    return to_django(request, await answer(from_django(request)))
 
 
 @transaction.non_atomic_requests
@@ -34,6 +40,14 @@ async def health(request: HttpRequest) -> HttpResponseBase:
     """``/v1/health``."""
     service = shape_service(electric_settings())
     return to_django(request, await answer_health(service, from_django(request)))
+
+
+class EventStream(StreamingHttpResponse):
+    """Server-sent events, which must not be compressed: GZipMiddleware would hold them back."""
+
+    def has_header(self, header: str) -> bool:
+        # The middleware leaves alone what is encoded already.
+        return header.lower() == "content-encoding" or super().has_header(header)
 
 
 def from_django(request: HttpRequest) -> WebRequest:
@@ -47,7 +61,7 @@ def from_django(request: HttpRequest) -> WebRequest:
 
     return WebRequest(
         method=request.method or "GET",
-        query=tuple(parse_qsl(request.META.get("QUERY_STRING", ""), keep_blank_values=True)),
+        query=query_pairs(request.META.get("QUERY_STRING", "")),
         headers=request.headers,
         read_body=read_body,
     )
@@ -57,7 +71,12 @@ def to_django(request: HttpRequest, response: WebResponse) -> HttpResponseBase:
     """A Django response with exactly the core's headers."""
     answer: HttpResponseBase
     if response.stream is not None:
-        answer = StreamingHttpResponse(response.stream, status=response.status)
+        kind = (
+            EventStream
+            if response.headers["content-type"] == EVENT_STREAM
+            else StreamingHttpResponse
+        )
+        answer = kind(response.stream, status=response.status)
     else:
         answer = HttpResponse(response.body, status=response.status)
     del answer.headers["Content-Type"]

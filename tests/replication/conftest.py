@@ -32,6 +32,7 @@ def settings_of(tmp_path: Path) -> Callable[..., ElectricSettings]:
         manual_table_publishing=False,
         cache_max_age=60,
         cache_stale_age=300,
+        grant_ttl=5_000,
         poll_interval=50,
         snapshot_connections=2,
     )

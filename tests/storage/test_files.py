@@ -754,4 +754,4 @@ def test_a_file_system_that_cannot_be_synced_is_an_error(
 
 def test_a_reader_needs_a_directory(storage: FileStorage) -> None:
     with pytest.raises(ShapeGone):
-        FileLogReader(storage.directory / "missing")
+        FileLogReader(str(storage.directory / "missing"), "missing")

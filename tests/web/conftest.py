@@ -225,6 +225,7 @@ def settings(tmp_path: Path) -> ElectricSettings:
         manual_table_publishing=False,
         cache_max_age=60,
         cache_stale_age=300,
+        grant_ttl=5_000,
         poll_interval=100,
         snapshot_connections=1,
     )

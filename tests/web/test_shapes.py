@@ -11,7 +11,7 @@ from django.db import OperationalError, connection, connections
 from django_electric.conf import ElectricSettings
 from django_electric.protocol.params import InvalidRequest, ShapeRequest, parse
 from django_electric.web.database import DatabaseThreads, DatabaseUnreachable
-from django_electric.web.shapes import Found, Mismatch, NotRegistered, Shapes
+from django_electric.web.shapes import SHARED_SECONDS, Found, Mismatch, NotRegistered, Shapes
 
 
 @pytest.fixture
@@ -93,11 +93,15 @@ async def test_a_request_that_continues_asks_no_database(shapes: Shapes, clock: 
     assert shapes.remembered(caught_up) is None, "the schema must be current"
 
 
-async def test_a_request_that_begins_or_has_another_handle_asks_the_database(
-    shapes: Shapes,
-) -> None:
+async def test_requests_that_begin_together_share_one_look(shapes: Shapes, clock: Clock) -> None:
     found = await find(shapes)
-    assert shapes.remembered(wanting(handle=found.handle)) is None
+    assert shapes.remembered(wanting()) == shapes.remembered(wanting(handle="1-1")) == found
+    clock.now += 2 * SHARED_SECONDS
+    assert shapes.remembered(wanting()) is None
+
+
+async def test_a_request_with_another_handle_asks_the_database(shapes: Shapes) -> None:
+    found = await find(shapes)
     assert shapes.remembered(wanting(offset="0_0", handle="1-1", live="true")) is None
     shapes.forget(found.handle)
     assert shapes.remembered(wanting(offset="0_0", handle=found.handle, live="true")) is None

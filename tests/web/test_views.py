@@ -10,6 +10,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.test import RequestFactory
 from django.urls import Resolver404, resolve
 
+from django_electric.protocol.headers import JSON
 from django_electric.web.exchange import WebResponse
 from django_electric.web.views import from_django, health, shape, to_django
 from tests.support.server import ElectricServer
@@ -71,7 +72,9 @@ class TestAdapters:
                 self.closed += 1
 
         body = Body()
-        answer = to_django(RequestFactory().get("/"), WebResponse(200, {}, stream=body))
+        answer = to_django(
+            RequestFactory().get("/"), WebResponse(200, {"content-type": JSON}, stream=body)
+        )
         assert isinstance(answer, StreamingHttpResponse)
         answer.close()
         assert body.closed == 1
