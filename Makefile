@@ -11,6 +11,9 @@ LINT_IMPORTS = .venv/bin/python -c 'from importlinter.cli import lint_imports_co
 # More arguments for pytest or the benchmarks: make test ARGS='-x tests/where'
 ARGS ?=
 
+# Tests at a time; much of their time is waiting. 0: all in one process, as a debugger needs it.
+WORKERS ?= 3
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak bench lint format docs venv clean
 
@@ -23,7 +26,7 @@ demo: ## Start Postgres, worker and web server with sample rows, and print the U
 
 test: ## Run the tests
 	@$(SETUP) test
-	@exec $(RUN) pytest $(ARGS)
+	@exec $(RUN) pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 soak: ## Run the tests that take long
 	@$(SETUP) test

@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import idle, latency, replication, serving, snapshot
+from benchmarks import idle, latency, replication, serving, snapshot, waiting
 from benchmarks.figures import Figure, Wrong
 from benchmarks.report import page, text_table
 from benchmarks.run import Run
 
 SCENARIOS: Mapping[str, Callable[[Run], list[Figure]]] = {
     serving.SCENARIO: serving.measure,
+    waiting.SCENARIO: waiting.measure,
     snapshot.SCENARIO: snapshot.measure,
     replication.SCENARIO: replication.measure,
     latency.SCENARIO: latency.measure,

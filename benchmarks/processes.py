@@ -19,6 +19,20 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def children(pid: int) -> list[int]:
+    """Processes that *pid* started and that live."""
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+
+
+def threads(pid: int) -> int:
+    """How many threads a process has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
 def memory_mib(pid: int, field: str = "VmRSS") -> float:
     """``VmRSS`` (now) or ``VmHWM`` (the most it had) in MiB."""
     assert field in _KIB_FIELDS

@@ -28,6 +28,8 @@ class Run:
         self.changes = 20_000 if quick else 200_000
         """Changes in a backlog of 100-row transactions; those of one row have a quarter of it."""
         self.rows = 50_000 if quick else 1_000_000
+        self.crowd = 500 if quick else 5_000
+        """Clients that wait at once."""
         self.samples = 50 if quick else 300
         self.seconds = 2.0 if quick else 5.0
         """Of the load on a web server, for each server and run."""

@@ -1,7 +1,8 @@
 """serving: requests a second for a chunk of 60 KB that was asked for before, over 32 kept-open connections.
 
-One web process, the example project as it is: Django's own middleware, uvicorn. The floor is a bare ASGI
-application that sends the same bytes from the same uvicorn; nginx sends them from a file, where there is one.
+One web process each: the example project as it is, which is wrapped in `shapes_first`, on uvicorn and on granian,
+and the plain mount, where Django's middleware and views answer each request. The floor is a bare ASGI application
+that sends the same bytes from the same uvicorn; nginx sends them from a file, where there is one.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
 from benchmarks import data
-from benchmarks.figures import Figure, check, median, notes
-from benchmarks.processes import cpu_seconds
+from benchmarks.figures import Figure, Target, check, median, notes
+from benchmarks.processes import children, cpu_seconds
 from benchmarks.run import Run
 from benchmarks.stack import ROOT, Stack, free_port, terminate, web_command
 
@@ -27,6 +28,8 @@ SCENARIO = "serving"
 CONNECTIONS = 32
 ROWS = 232
 """Make about 60 KB of messages."""
+UVICORN, GRANIAN = "shapes_first on uvicorn", "shapes_first on granian"
+PLAIN, BARE, NGINX = "the plain mount on uvicorn", "bare ASGI on uvicorn", "nginx, a file"
 TARGET = "/v1/shape?table=items&offset=-1"
 
 
@@ -93,8 +96,30 @@ def bare_asgi(body: Path) -> Iterator[Server]:
     """The floor."""
     port = free_port()
     command = [sys.executable, *web_command("benchmarks.floor_app:application", port)]
-    with serving("bare ASGI", command, port, BENCH_BODY=str(body)) as server:
+    with serving(BARE, command, port, BENCH_BODY=str(body)) as server:
         yield server
+
+
+@contextmanager
+def plain_mount(stack: Stack) -> Iterator[Server]:
+    """Another web process of *stack*, without `shapes_first`."""
+    port = free_port()
+    command = [sys.executable, *web_command("benchmarks.plain_app:application", port)]
+    with serving(PLAIN, command, port, **stack.environment) as server:
+        yield server
+
+
+@contextmanager
+def granian(stack: Stack) -> Iterator[Server]:
+    """Another web process of *stack*, on granian; the process that serves is a child of the one started."""
+    port = free_port()
+    command = [
+        sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port),
+        "--no-ws", "--log-level", "warning", "example_project.asgi:application",
+    ]  # fmt: skip
+    with serving(GRANIAN, command, port, **stack.environment) as server:
+        (child,) = children(server.pid)
+        yield Server(GRANIAN, port, child)
 
 
 @contextmanager
@@ -108,28 +133,29 @@ def nginx(program: str, body: Path) -> Iterator[Server]:
         f"http {{ access_log off; keepalive_requests 100000000; server {{ listen 127.0.0.1:{port};"
         f"location / {{ root {body.parent}; rewrite .* /{body.name} break; }} }} }}"
     )
-    with serving("nginx", [program, "-c", str(conf)], port) as server:
+    with serving(NGINX, [program, "-c", str(conf)], port) as server:
         yield server
 
 
 def measure(run: Run) -> list[Figure]:
-    """We, the floor, and nginx, in turns."""
-    with run.stack() as stack:
+    """Everybody in turns."""
+    with run.stack() as stack, ExitStack() as servers:
         run.say("serving: a chunk of 60 KB")
         stack.sql(f"INSERT INTO items {data.row_source('1', str(ROWS), 10)}")
         body = stack.directory / "body.json"
         body.write_bytes(_chunk(stack))
-        ours = Server("django_electric", stack.port, stack.web_pid)
-        with bare_asgi(body) as bare:
-            loads = _in_turns(run, (ours, bare), body)
+        all_of_them = [
+            Server(UVICORN, stack.port, stack.web_pid),
+            servers.enter_context(granian(stack)),
+            servers.enter_context(plain_mount(stack)),
+            servers.enter_context(bare_asgi(body)),
+        ]
         program = shutil.which("nginx")
-        remarks = () if program else ("nginx is not installed here: not measured",)
-        figures = _figures(body, loads, *remarks)
         if program:
-            with nginx(program, body) as server:
-                figures.append(_beside_nginx(_in_turns(run, (ours, server), body)))
+            all_of_them.append(servers.enter_context(nginx(program, body)))
+        loads = _in_turns(run, all_of_them, body)
         check(_chunk(stack) == body.read_bytes(), "the chunk changed meanwhile")
-    return figures
+        return list(_figures(run, body, loads))
 
 
 def _chunk(stack: Stack) -> bytes:
@@ -150,28 +176,26 @@ def _in_turns(run: Run, servers: Sequence[Server], body: Path) -> dict[str, list
     return loads
 
 
-def _figures(body: Path, loads: dict[str, list[Load]], *remarks: str) -> list[Figure]:
-    ours, bare = loads["django_electric"], loads["bare ASGI"]
+def _figures(run: Run, body: Path, loads: dict[str, list[Load]]) -> Iterator[Figure]:
+    rate = {name: median([x.rate for x in some]) for name, some in loads.items()}
+    spread = {name: [x.rate for x in some] for name, some in loads.items()}
+    best = max((UVICORN, GRANIAN), key=lambda name: rate[name])
     name = f"chunk of {body.stat().st_size / 1000:.0f} KB, {CONNECTIONS} connections"
-    return [
-        Figure(
-            SCENARIO, name, median([x.rate for x in ours]), "requests/s", median([x.rate for x in bare]),
-            "bare ASGI", note=notes(*remarks, runs=[x.rate for x in ours]),
-        ),
-        Figure(
-            SCENARIO, f"{name}, CPU of the web process", median([x.cpu_us for x in ours]), "us a request",
-            median([x.cpu_us for x in bare]), "bare ASGI", more_is_better=False,
-        ),
-    ]  # fmt: skip
-
-
-def _beside_nginx(loads: dict[str, list[Load]]) -> Figure:
-    ours, other = ([x.rate for x in loads[name]] for name in ("django_electric", "nginx"))
-    return Figure(
-        SCENARIO,
-        "the same beside nginx",
-        median(ours),
-        "requests/s",
-        median(other),
-        "nginx, a file",
-    )
+    quick = Target(f">= 10 x {PLAIN}", rate[best] >= 10 * rate[PLAIN])
+    for server in (UVICORN, GRANIAN, PLAIN):
+        targets = run.targets(quick) if server == best else ()
+        yield Figure(
+            SCENARIO, f"{name}: {server}", rate[server], "requests/s", rate[BARE], BARE,
+            targets=targets, note=notes(runs=spread[server]),
+        )  # fmt: skip
+    for server in (UVICORN, PLAIN):
+        yield Figure(
+            SCENARIO, f"CPU of the web process: {server}", median([x.cpu_us for x in loads[server]]),
+            "us a request", median([x.cpu_us for x in loads[BARE]]), BARE, more_is_better=False,
+        )  # fmt: skip
+    if NGINX in rate:
+        quarter = Target("a quarter of nginx", rate[best] >= rate[NGINX] / 4)
+        yield Figure(
+            SCENARIO, f"the same beside nginx: {best}", rate[best], "requests/s", rate[NGINX], NGINX,
+            targets=run.targets(quarter), note=notes(runs=spread[NGINX]),
+        )  # fmt: skip

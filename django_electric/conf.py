@@ -21,6 +21,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 ALIAS = "default"
+ROADS = ("socket", "notify", "channels")
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|msec|s|sec|m|min)?$")
 _UNIT_MS = {None: 1, "ms": 1, "msec": 1, "s": 1000, "sec": 1000, "m": 60_000, "min": 60_000}
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off", ""}
@@ -91,6 +92,20 @@ def _path(value: object) -> Path:
     return Path(str(value)).expanduser().absolute()
 
 
+def _road(value: object) -> str:
+    text = str(value).strip().lower()
+    if text not in ROADS:
+        raise ValueError(f"must be one of {', '.join(ROADS)}")
+    return text
+
+
+def _layer(value: object) -> str:
+    text = _text(value)
+    if text is None:
+        raise ValueError("must name one of CHANNEL_LAYERS")
+    return text
+
+
 def _limits(value: object) -> AdmissionLimits:
     given = json.loads(value) if isinstance(value, str) else value
     if isinstance(given, AdmissionLimits):
@@ -128,6 +143,11 @@ SETTINGS: tuple[Setting, ...] = (
             " ask Django every time."),
     Setting("POLL_INTERVAL", "ELECTRIC_POLL_INTERVAL", _milliseconds, 1_000,
             "What a missed wake-up costs at most, in ms."),
+    Setting("WAKEUP", "ELECTRIC_WAKEUP", _road, "socket",
+            "How the worker wakes web processes: `socket` (a Unix socket in STORAGE_DIR), `notify` (Postgres) or"
+            " `channels` (a channel layer)."),
+    Setting("CHANNEL_LAYER", "ELECTRIC_CHANNEL_LAYER", _layer, "default",
+            "The one of CHANNEL_LAYERS that wakes, if WAKEUP is `channels`."),
     Setting("SNAPSHOT_CONNECTIONS", "ELECTRIC_DB_POOL_SIZE", _positive, 8,
             "Snapshots that the worker takes at once, each on a connection of its own."),
 )  # fmt: skip
@@ -151,6 +171,8 @@ class ElectricSettings:
     cache_stale_age: int
     grant_ttl: int
     poll_interval: int
+    wakeup: str
+    channel_layer: str
     snapshot_connections: int
 
     @property

@@ -6,10 +6,12 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+from django_electric.web.views import not_found
 from example_project import views
 
 urlpatterns = [
-    path("", views.root, name="root"),
+    # Empty segments are ignored.
+    re_path(r"^(?:/)*\Z", views.root, name="root"),
     path("", include("django_electric.urls")),
     path("demo/", include("example_project.demo.urls")),
     path("admin/", admin.site.urls),
@@ -17,7 +19,7 @@ urlpatterns = [
     path("demo", RedirectView.as_view(pattern_name="demo:page")),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     # Not handler404 alone: with DEBUG on, Django answers unknown paths with a page of its own.
-    re_path(r"", views.not_found),
+    re_path(r"", not_found),
 ]
 
-handler404 = views.not_found
+handler404 = not_found

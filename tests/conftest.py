@@ -22,8 +22,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(postgres_cluster: object) -> None:
-    """The private Postgres runs before Django makes its test database in it."""
+def django_db_modify_db_settings(
+    postgres_cluster: object, django_db_modify_db_settings_parallel_suffix: None
+) -> None:
+    """The private Postgres runs before Django makes its test database in it, one for each process."""
 
 
 @pytest.fixture(scope="session")

@@ -70,4 +70,49 @@ def test_the_checks_are_registered_under_a_tag_of_their_own() -> None:
         check for check in django_checks.registry.registry.get_checks()
         if "electric" in check.tags  # type: ignore[attr-defined]  # set by Django
     }  # fmt: skip
-    assert registered == {checks.check_settings, checks.check_access, checks.check_database}
+    assert registered == {
+        checks.check_settings,
+        checks.check_access,
+        checks.check_database,
+        checks.check_wakeup,
+    }
+
+
+@pytest.mark.parametrize(
+    ("application", "expected"),
+    [
+        ("example_project.asgi.application", []),
+        ("benchmarks.plain_app.application", ["electric.W005"]),
+        (None, []),
+    ],
+)
+def test_an_application_in_which_clients_hold_threads_is_a_warning(
+    application: str | None, expected: list[str]
+) -> None:
+    with override_settings(ASGI_APPLICATION=application):
+        assert ids(checks.check_serving(None)) == expected
+
+
+MEMORY = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+
+
+@pytest.mark.parametrize(
+    ("wakeup", "layers", "expected"),
+    [
+        ("socket", {}, []),
+        ("notify", {}, []),
+        ("channels", {"wakeups": {"BACKEND": "channels_redis.core.RedisChannelLayer"}}, []),
+        ("channels", {"wakeups": MEMORY}, ["electric.W007"]),
+        ("channels", {"other": MEMORY}, ["electric.E006"]),
+        ("channels", {"wakeups": {"BACKEND": "nowhere.Layer"}}, ["electric.E006"]),
+        ("channels", {"wakeups": {**MEMORY, "CONFIG": {"expiry": 1, "x": 2}}}, ["electric.E006"]),
+    ],
+)
+def test_the_channel_layer_that_wakes_must_be_there_and_reach_others(
+    wakeup: str, layers: dict[str, object], expected: list[str]
+) -> None:
+    values = {"INSECURE": True, "WAKEUP": wakeup, "CHANNEL_LAYER": "wakeups"}
+    with override_settings(ELECTRIC={"default": values}, CHANNEL_LAYERS=layers):
+        found = checks.check_wakeup(None)
+    assert ids(found) == expected
+    assert all("'wakeups'" in message.msg for message in found)

@@ -109,6 +109,9 @@ def test_exactly_one_of_secret_and_insecure_opens_the_door(
         ("MAX_CONCURRENT_REQUESTS", {"initial": 1, "existing": "2"}, AdmissionLimits(1, 2)),
         ("MAX_CONCURRENT_REQUESTS", AdmissionLimits(3, 4), AdmissionLimits(3, 4)),
         ("REPLICATION_STREAM_ID", "A_1", "a_1"),
+        ("WAKEUP", "Notify ", "notify"),
+        ("WAKEUP", "channels", "channels"),
+        ("CHANNEL_LAYER", " wakeups ", "wakeups"),
     ],
 )
 def test_values_are_read_as_python_or_as_text(key: str, given: object, value: object) -> None:
@@ -138,6 +141,10 @@ def test_values_are_read_as_python_or_as_text(key: str, given: object, value: ob
         ("REPLICATION_STREAM_ID", "a-b", "unquoted identifier"),
         ("REPLICATION_STREAM_ID", "../x", "unquoted identifier"),
         ("REPLICATION_STREAM_ID", "x" * 41, "unquoted identifier"),
+        ("WAKEUP", "redis", "must be one of socket, notify, channels"),
+        ("WAKEUP", None, "must be one of socket, notify, channels"),
+        ("CHANNEL_LAYER", " ", "must name one of CHANNEL_LAYERS"),
+        ("CHANNEL_LAYER", None, "must name one of CHANNEL_LAYERS"),
     ],
 )
 def test_a_value_that_cannot_be_read_is_named_with_its_variable_and_its_remedy(

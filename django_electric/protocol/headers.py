@@ -9,6 +9,7 @@ from functools import lru_cache
 from math import ceil
 from typing import Final
 
+from django_electric import __version__
 from django_electric.protocol.params import ShapeRequest
 from django_electric.protocol.plan import NoNews, NotModified, Send, etag
 from django_electric.shapes.offset import BEFORE_ALL
@@ -20,10 +21,13 @@ EVENT_STREAM: Final = "text/event-stream"
 FRAMEWORK_DEFAULT: Final = "max-age=0, private, must-revalidate"
 """``cache-control`` of the answers that stand outside the table of section 6.4."""
 SSE_SECONDS: Final = 60
+SERVER: Final = f"ElectricSQL/1.7.12 (django_electric {__version__})"
+"""``electric-server``: whose protocol is spoken, and who speaks it."""
 CURSOR_EPOCH: Final = 1_728_432_000
 """2024-10-09T00:00:00Z."""
 LARGEST_JUMP: Final = 3600
 
+_REQUEST_ID = re.compile(r"[!-~]{20,200}", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _PREFLIGHT_HEADERS = ("if-none-match", "traceparent")
 _EXPOSED = (
@@ -67,6 +71,9 @@ def answer_headers(
         # An answer without news must not be revalidated for ever: its tag is used once.
         "etag": f'"{tag}"' if has_news else f'"{tag}:{moment.tick}"',
     }
+    if headers["content-type"] == EVENT_STREAM:
+        # nginx and others would hold events back to fill their buffers.
+        headers["x-accel-buffering"] = "no"
     if isinstance(answer, NoNews) or answer.is_up_to_date:
         headers["electric-up-to-date"] = ""
     if request.is_live:
@@ -132,6 +139,11 @@ def _coding(part: str) -> tuple[str, float]:
         return name.strip(), float(quality.strip().removeprefix("q=") or 1)
     except ValueError:
         return name.strip(), 0.0
+
+
+def is_request_id(text: str) -> bool:
+    """Whether the client's own ``x-request-id`` may stand in logs and in the answer."""
+    return _REQUEST_ID.fullmatch(text) is not None
 
 
 def refetch_headers(handle: str | None) -> Headers:

@@ -7,6 +7,7 @@ stage only when nothing failed before. Stage G, which needs the table, is in `re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -26,6 +27,7 @@ BLANK: Final = "can't be blank"
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _REPLICAS: dict[str, Replica] = {"default": "default", "full": "full"}
 _LOG_MODES: dict[str, LogMode] = {"full": "full", "changes_only": "changes_only"}
+_BRACKETS = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
 
 
 class InvalidRequest(ElectricError):
@@ -140,14 +142,15 @@ def nest(pairs: Pairs) -> dict[str, object]:
     """
     query: dict[str, object] = {}
     for key, value in pairs:
-        name, bracket, rest = key.partition("[")
-        if not bracket or not name or not rest.endswith("]"):
-            query[key] = value
-            continue
-        members = query.get(name)
-        if not isinstance(members, dict):
-            members = query[name] = {}
-        members[rest[:-1]] = value
+        match = _BRACKETS.fullmatch(key)
+        *outer, last = [match[1], *match[2][1:-1].split("][")] if match else [key]
+        members = query
+        for name in outer:
+            inner = members.get(name)
+            if not isinstance(inner, dict):
+                inner = members[name] = {}
+            members = inner
+        members[last] = value
     return query
 
 
@@ -201,7 +204,8 @@ class _Casts:
         value = self.query.get("params")
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
-        if not isinstance(value, Mapping) or not all(_is_text(v) for v in value.values()):
+        # ``params[]=x`` is a list, not a mapping: its only name is empty.
+        if not isinstance(value, Mapping) or not all(n and _is_text(v) for n, v in value.items()):
             self.errors["params"] = [IS_INVALID]
             return None
         return tuple(sorted(value.items()))
@@ -252,12 +256,11 @@ def _offset(text: str) -> LogOffset | None:
     if text == NOW:
         return None
     try:
-        offset = LogOffset.parse(text)
+        tx, op = LogOffset.parse(text)
     except ValueError:
         raise invalid("offset", "has invalid format") from None
-    if offset.tx > INFINITE or offset.op > INFINITE:
-        raise invalid("offset", "has invalid format")
-    return offset
+    # No log gets as far as 64 bits, so that what lies beyond is as good as their end.
+    return LogOffset(min(tx, INFINITE), min(op, INFINITE))
 
 
 def _check_together(

@@ -87,7 +87,12 @@ UNAUTHORIZED = Reply(
     {"cache-control": FRAMEWORK_DEFAULT},
     encode({"message": "Unauthorized - Invalid API secret"}),
 )
-NOT_FOUND = Reply(404, {"cache-control": FRAMEWORK_DEFAULT}, b"Not found")
+ROOT = Reply(200, {"cache-control": FRAMEWORK_DEFAULT})
+NOT_FOUND = Reply(
+    404,
+    {"content-type": "text/plain; charset=utf-8", "cache-control": FRAMEWORK_DEFAULT},
+    b"Not found",
+)
 CLOSED = message(
     503,
     "Nothing is served: set exactly one of SECRET (ELECTRIC_SECRET) and INSECURE (ELECTRIC_INSECURE=true)"

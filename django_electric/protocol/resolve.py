@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from django_electric.postgres.relation import Relation
 from django_electric.protocol.params import InvalidRequest, ShapeParams, invalid
 from django_electric.shapes.definition import ShapeDefinition, StoredColumn
 from django_electric.where import Where, WhereError, parse_where
+
+_PARAMETER = re.compile(r"\$([0-9]+)")
 
 
 def resolve(shape: ShapeParams, relation: Relation | None) -> ShapeDefinition:
@@ -23,14 +26,18 @@ def resolve(shape: ShapeParams, relation: Relation | None) -> ShapeDefinition:
         relation,
         columns=columns,
         where=_where(shape, relation),
-        params=tuple(value for _, value in sorted(shape.params or (), key=_number)),
+        params=_used_params(shape),
         replica=shape.replica,
         log_mode=shape.log_mode,
     )
 
 
-def _number(parameter: tuple[str, str]) -> int:
-    return int(parameter[0]) if parameter[0].isdecimal() else 0
+def _used_params(shape: ShapeParams) -> tuple[str, ...]:
+    """The values that the clause refers to, by their numbers; others make no other shape."""
+    used = {int(number) for number in _PARAMETER.findall(shape.where or "")}
+    # Whether the names are numbers, `parse_where` has checked.
+    given = {int(name): value for name, value in shape.params or ()}
+    return tuple(given[number] for number in sorted(given.keys() & used))
 
 
 def _columns(shape: ShapeParams, relation: Relation) -> tuple[str, ...] | None:

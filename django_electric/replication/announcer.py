@@ -1,149 +1,87 @@
-"""Announcer: the worker's end of the wake-up socket (``wakeup`` has the messages)."""
+"""Announcer: what the worker tells the web processes, whatever the road (``wakeup`` has the messages)."""
 
 from __future__ import annotations
 
-import logging
-import selectors
-import socket
+import json
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from typing import Protocol
 
-from django_electric.wakeup import LineBuffer, batches, decode, encode
-
-logger = logging.getLogger("django_electric.wakeup")
-
-_MOST_UNSENT = 4 << 20
-"""A web process that does not read loses its connection; it comes back and looks at the files."""
+from django_electric.wakeup import batches, encode
+from django_electric.wakeup.lines import LONGEST_LINE
 
 
-class _Client:
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self.lines = LineBuffer()
-        self.unsent = b""
+class Carrier(Protocol):
+    """The worker's end of a road. No call but `close` waits."""
+
+    @property
+    def is_heard(self) -> bool:
+        """False if certainly nobody listens."""
+
+    def open(self, greeting: Callable[[], bytes]) -> None:
+        """Begin; whoever comes is told the *greeting*, which may be asked for in any thread."""
+
+    def say(self, lines: bytes) -> None:
+        """Tell everybody."""
+
+    def close(self) -> None:
+        """End, as if it had never been open; may be called twice."""
 
 
 class Announcer:
-    """Listens on a Unix socket; every call is made by the main thread and none of them waits."""
+    """Turns news into lines; every call is made by the main thread."""
 
-    def __init__(
-        self, path: Path, selector: selectors.BaseSelector, on_message: Callable[[str, str], None]
-    ) -> None:
-        self._path = path
-        self._selector = selector
-        self._on_message = on_message
-        self._listener: socket.socket | None = None
-        self._clients: dict[int, _Client] = {}
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
         self._state = "starting"
         self._lsn = 0
 
     def open(self) -> None:
-        """Listen, as ``starting``. Only the worker that holds the locks may: it takes over the path."""
-        self.close()
+        """Begin to speak, as ``starting``."""
         self._state = "starting"
-        self._path.unlink(missing_ok=True)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(self._path))
-        self._path.chmod(0o660)
-        self._listener.listen(128)
-        self._listener.setblocking(False)
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._carrier.open(self._greeting)
 
     def set_state(self, state: str) -> None:
         """``starting`` or ``active``."""
         if state != self._state:
             self._state = state
-            self._broadcast(encode("state", state))
+            self._carrier.say(encode("state", state))
 
     def moved(self, handles: Iterable[str]) -> None:
         """These shapes can be read further."""
-        if not self._clients:
-            return
-        for batch in batches(handles):
-            self._broadcast(encode("moved", *batch))
+        self._say_handles("moved", handles)
 
     def gone(self, handles: Iterable[str]) -> None:
         """These shapes were rotated."""
-        for batch in batches(handles):
-            self._broadcast(encode("gone", *batch))
+        self._say_handles("gone", handles)
 
     def failed(self, handle: str, details: str) -> None:
         """The first rows of this shape could not be read; *details* is JSON in ASCII."""
-        self._broadcast(encode("failed", handle, details))
+        self._carrier.say(encode("failed", handle, _shortened(details)))
 
     def reached(self, lsn: int) -> None:
         """Everything up to *lsn* is published."""
         if lsn > self._lsn:
             self._lsn = lsn
-            self._broadcast(encode("lsn", str(lsn)))
+            self._carrier.say(encode("lsn", str(lsn)))
 
     def close(self) -> None:
-        """Stop listening; web processes fall back to looking. Harmless when called twice."""
-        for client in list(self._clients.values()):
-            self._drop(client)
-        if self._listener is not None:
-            self._selector.unregister(self._listener)
-            self._listener.close()
-            self._listener = None
-            self._path.unlink(missing_ok=True)
+        """Stop; web processes fall back to looking. Harmless when called twice."""
+        self._carrier.close()
 
-    def _accept(self, _: int) -> None:
-        try:
-            connection = self._listener.accept()[0] if self._listener else None
-        except OSError:
-            return
-        if connection is None:
-            return
-        connection.setblocking(False)
-        client = _Client(connection)
-        self._clients[connection.fileno()] = client
-        self._selector.register(
-            connection, selectors.EVENT_READ, lambda mask: self._serve(client, mask)
-        )
-        self._send(client, encode("state", self._state) + encode("lsn", str(self._lsn)))
+    def _greeting(self) -> bytes:
+        return encode("state", self._state) + encode("lsn", str(self._lsn))
 
-    def _serve(self, client: _Client, mask: int) -> None:
-        if mask & selectors.EVENT_WRITE:
-            self._send(client, b"")
-        if mask & selectors.EVENT_READ:
-            self._read(client)
+    def _say_handles(self, verb: str, handles: Iterable[str]) -> None:
+        if self._carrier.is_heard:
+            lines = b"".join(encode(verb, *batch) for batch in batches(handles))
+            if lines:
+                self._carrier.say(lines)
 
-    def _read(self, client: _Client) -> None:
-        try:
-            data = client.connection.recv(65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._drop(client)
-            return
-        for line in client.lines.feed(data):
-            self._on_message(*decode(line))
 
-    def _broadcast(self, data: bytes) -> None:
-        for client in list(self._clients.values()):
-            self._send(client, data)
-
-    def _send(self, client: _Client, data: bytes) -> None:
-        had_unsent = bool(client.unsent)
-        unsent = client.unsent + data
-        try:
-            sent = client.connection.send(unsent) if unsent else 0
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._drop(client)
-            return
-        client.unsent = unsent[sent:]
-        if len(client.unsent) > _MOST_UNSENT:
-            self._drop(client)
-        elif bool(client.unsent) != had_unsent:
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.unsent else 0)
-            key = self._selector.get_key(client.connection)
-            self._selector.modify(client.connection, events, key.data)
-
-    def _drop(self, client: _Client) -> None:
-        if self._clients.pop(client.connection.fileno(), None):
-            self._selector.unregister(client.connection)
-            client.connection.close()
+def _shortened(details: str) -> str:
+    """*details* with as much of its message as a line can carry."""
+    while len(details) > LONGEST_LINE - 100:
+        body = json.loads(details)
+        body["message"] = body["message"][: len(body["message"]) // 2]
+        details = json.dumps(body)
+    return details

@@ -18,15 +18,9 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from django_electric.errors import ConfigurationError, ReplicationLost, SlotLost
+from django_electric.postgres.display import DISPLAY_SETTINGS
 from django_electric.postgres.relation import quote_identifier, quote_literal
 from django_electric.postgres.streaming import encode_status_update
-
-DISPLAY_SETTINGS = (
-    "SET bytea_output = 'hex'; SET DateStyle = 'ISO, DMY'; SET TimeZone = 'UTC'; "
-    "SET extra_float_digits = 1; SET IntervalStyle = 'iso_8601'"
-)
-"""Both the snapshot and the stream show values under these (PROTOCOL section 4.8)."""
-
 
 _WAIT = 0.25
 

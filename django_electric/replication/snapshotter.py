@@ -28,8 +28,9 @@ from psycopg import sql
 
 from django_electric.conf import ElectricSettings
 from django_electric.errors import SnapshotFailed
+from django_electric.postgres.display import DISPLAY_SETTINGS
+from django_electric.postgres.failures import NOT_STARTED, SLOW_QUERY, snapshot_failure
 from django_electric.postgres.xid import PgSnapshot
-from django_electric.replication.connection import DISPLAY_SETTINGS
 from django_electric.replication.events import (
     ChunkWritten,
     Inbox,
@@ -38,8 +39,8 @@ from django_electric.replication.events import (
     VisibilityKnown,
 )
 from django_electric.replication.publication import Connection, publish_table
-from django_electric.replication.snapshot_sql import copy_statement
 from django_electric.shapes.definition import ShapeDefinition
+from django_electric.shapes.snapshot_sql import copy_statement
 from django_electric.storage import SnapshotWriter
 
 logger = logging.getLogger("django_electric.snapshot")
@@ -49,10 +50,6 @@ FIRST_ROW_TIMEOUT = 30.0
 STREAM_TIMEOUT = 30.0
 VISIBILITY_TIMEOUT = 30.0
 _WRITE_BYTES = 256 << 10
-_SLOW_QUERY = (
-    "Snapshot query took too long to return data (cancelled after 30000ms). Please ensure snapshot queries "
-    "are using an index to avoid taking up all database connections."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +161,7 @@ class Snapshotter:
         passed = self.markers.expect(token).wait(STREAM_TIMEOUT)
         self.markers.forget(token)
         if not passed:
-            raise SnapshotFailed("Snapshot query took too long to start reading from the database")
+            raise SnapshotFailed(NOT_STARTED)
 
     def _copy(self, connection: Connection, job: SnapshotJob) -> int:
         statement = sql.SQL(copy_statement(job.definition))
@@ -210,7 +207,7 @@ def _snapshot_transaction(connection: Connection, must_see: frozenset[int]) -> I
             if not connection.closed:
                 connection.execute("ROLLBACK")
         if time.monotonic() > deadline:
-            raise SnapshotFailed("Snapshot query took too long to start reading from the database")
+            raise SnapshotFailed(NOT_STARTED)
         time.sleep(0.05)
 
 
@@ -242,7 +239,7 @@ class Watchdog:
             yield
         except psycopg.errors.QueryCanceled as error:
             if connection in self._cancelled:
-                raise SnapshotFailed(_SLOW_QUERY) from error
+                raise SnapshotFailed(SLOW_QUERY) from error
             raise
         finally:
             self.first_row_came(connection)
@@ -272,20 +269,7 @@ def snapshot_end(snapshot: PgSnapshot) -> bytes:
     return b"," + json.dumps({"headers": headers}, separators=(",", ":")).encode() + b"\n"
 
 
-_SCHEMA_CHANGED = ("42P01", "42703", "42883")
-"""Undefined table, column, function: the client starts again (PROTOCOL section 7.3)."""
-
-
 def failure_of(error: psycopg.Error) -> SnapshotFailed:
     """The answer to an error of Postgres (PROTOCOL section 7.5)."""
     text = error.diag.message_primary or str(error).strip()
-    state = error.sqlstate or ""
-    if state in _SCHEMA_CHANGED:
-        return SnapshotFailed(text, status=409)
-    if state == "42501":
-        return SnapshotFailed(f"Unable to create initial snapshot: {text}")
-    if state == "57014" and "statement timeout" not in text:
-        return SnapshotFailed(text)
-    if not state or (state[:2] in ("08", "28", "3D", "53", "57") and state != "57014"):
-        return SnapshotFailed(text)
-    return SnapshotFailed(f"Unexpected error while creating snapshot: {text}", status=500)
+    return snapshot_failure(error.sqlstate, text)

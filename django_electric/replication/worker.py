@@ -26,11 +26,11 @@ from django_electric.errors import ConfigurationError, ReplicationLost, SlotLost
 from django_electric.postgres.lsn import Lsn
 from django_electric.replication import publication
 from django_electric.replication.announcer import Announcer
+from django_electric.replication.carriers import worker_carrier
 from django_electric.replication.connection import ReplicationConnection, conninfo_of, is_readable
 from django_electric.replication.engine import Engine
 from django_electric.replication.events import Inbox
 from django_electric.replication.locks import WriterLocks
-from django_electric.wakeup import socket_path
 
 logger = logging.getLogger("django_electric.worker")
 
@@ -71,7 +71,9 @@ class Worker:
         self._wakeup = Inbox()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wakeup, selectors.EVENT_READ, self._woken)
-        self._announcer = Announcer(socket_path(settings.root), self._selector, self._from_web)
+        self._announcer = Announcer(
+            worker_carrier(settings, self._conninfo, self._selector, self._from_web)
+        )
         self._engine: Engine | None = None
         self._renew_slot = False
         self._until = self.options.until_lsn
@@ -80,11 +82,23 @@ class Worker:
     # -- sessions --------------------------------------------------------------------------------
 
     def run(self) -> int:
-        """Work until told to stop. Raises nothing that a person could have been told."""
+        """Work until told to stop, once. Raises nothing that a person could have been told."""
+        try:
+            return self._run()
+        finally:
+            self._selector.close()
+            self._wakeup.close()
+
+    def request_stop(self) -> None:
+        """Finish what has arrived, make it durable, confirm it, and end. Any thread, any time."""
+        self._stopping = True
+        self._wakeup.wake()
+
+    def _run(self) -> int:
         self.settings.root.mkdir(parents=True, exist_ok=True)
         _tune_interpreter()
         locks = WriterLocks(self.settings.root, self.settings.slot_name)
-        with _stop_signals(self._request_stop), locks:
+        with _stop_signals(self.request_stop), locks:
             try:
                 return self._sessions(locks)
             except ConfigurationError as error:
@@ -237,12 +251,10 @@ class Worker:
     # -- being told --------------------------------------------------------------------------------
 
     def _from_web(self, verb: str, rest: str) -> None:
-        if self._engine is not None and verb in ("registered", "deleted"):
-            self._engine.keeper.look_at(rest)
-
-    def _request_stop(self) -> None:
-        self._stopping = True
-        self._wakeup.wake()
+        """Any thread."""
+        engine = self._engine
+        if engine is not None and verb in ("registered", "deleted"):
+            engine.keeper.look_at(rest)
 
     def _woken(self, _: int) -> None:
         for _event in self._wakeup.take():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import random
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,33 +23,37 @@ from django_electric.protocol.body import BadBody
 from django_electric.protocol.headers import (
     FRAMEWORK_DEFAULT,
     LARGEST_JUMP,
+    SERVER,
     Headers,
     Moment,
     accepts_gzip,
     answer_headers,
     cors_headers,
+    is_request_id,
     known_tags,
 )
 from django_electric.protocol.messages import array, up_to_date
 from django_electric.protocol.params import (
     InvalidRequest,
     ShapeRequest,
-    invalid,
     nest,
     parse,
     parse_delete,
 )
 from django_electric.protocol.plan import NoNews, NotModified, OutOfBounds, Send, SnapshotOverdue
 from django_electric.protocol.replies import Reply
+from django_electric.protocol.subset import parse_subset
 from django_electric.storage import Chunk
 from django_electric.web.admission import Overloaded, Permit
 from django_electric.web.database import DatabaseUnreachable
 from django_electric.web.exchange import Pairs, WebRequest, WebResponse
-from django_electric.web.live import WORKER_SECONDS, Look, NotCreated, NotReady, Settled, settle
+from django_electric.web.live import WORKER_SECONDS, NotCreated, NotReady, Settled, settle
+from django_electric.web.looks import Look
 from django_electric.web.ranges import WORTH_COMPRESSING, Range
 from django_electric.web.service import ShapeService
 from django_electric.web.shapes import Found, Mismatch, NotRegistered
 from django_electric.web.streaming import EndedBody, EventBody, LogBody
+from django_electric.web.subset import answer_subset
 
 logger = logging.getLogger(__name__)
 
@@ -59,23 +64,35 @@ _METHODS: Final = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 async def answer_health(service: ShapeService, request: WebRequest) -> WebResponse:
     """``GET /v1/health``: asks the worker's socket, never the database."""
     if request.method not in ("GET", "HEAD"):
-        return _not_found(request)
+        return answer_not_found(request)
     await service.listener.first_contact(_FIRST_CONTACT_SECONDS)
     reply = replies.health(service.worker_state())
     return _finish(request, WebResponse.of(reply), is_shape_route=False)
 
 
+def answer_root(request: WebRequest) -> WebResponse:
+    """``/``: an empty 200 for probes (section 1.1)."""
+    if request.method not in ("GET", "HEAD"):
+        return answer_not_found(request)
+    return _finish(request, WebResponse.of(replies.ROOT), is_shape_route=False)
+
+
+def answer_not_found(request: WebRequest) -> WebResponse:
+    """Any other path, any method (section 1.1)."""
+    return _finish(request, WebResponse.of(replies.NOT_FOUND), is_shape_route=False)
+
+
 async def answer_shape(service: ShapeService, request: WebRequest) -> WebResponse:
     """Everything on ``/v1/shape``."""
     if request.method not in _METHODS:
-        return _not_found(request)
+        return answer_not_found(request)
     if request.method == "OPTIONS":
         requested = request.headers.get("access-control-request-headers")
         return _finish(request, WebResponse.of(replies.preflight(requested)), is_shape_route=True)
     if not service.settings.is_open:
         return _finish(request, WebResponse.of(replies.CLOSED), is_shape_route=True)
     if not _is_authentic(service, request):
-        return WebResponse.of(replies.UNAUTHORIZED)
+        return _identified(request, WebResponse.of(replies.UNAUTHORIZED))
     answer = _delete if request.method == "DELETE" else _read
     try:
         response = await answer(service, request)
@@ -98,16 +115,24 @@ def _is_authentic(service: ShapeService, request: WebRequest) -> bool:
     return given is not None and hmac.compare_digest(given.encode(), secret.encode())
 
 
-def _not_found(request: WebRequest) -> WebResponse:
-    return _finish(request, WebResponse.of(replies.NOT_FOUND), is_shape_route=False)
-
-
 def _finish(request: WebRequest, response: WebResponse, *, is_shape_route: bool) -> WebResponse:
-    """Add what every answer has; a HEAD has no body."""
+    """Add what every answer but 401 has."""
     headers = dict(response.headers)
     headers.update(cors_headers(request.headers.get("origin"), is_shape_route=is_shape_route))
     if request.method in ("POST", "DELETE") and headers.get("cache-control") != FRAMEWORK_DEFAULT:
         headers["cache-control"] = "no-cache"
+        headers.pop("surrogate-control", None)
+    return _identified(request, replace(response, headers=headers))
+
+
+def _identified(request: WebRequest, response: WebResponse) -> WebResponse:
+    """Say who answers which request (section 1.2); a HEAD has no body."""
+    known_as = request.headers.get("x-request-id", "")
+    own = {
+        "electric-server": SERVER,
+        "x-request-id": known_as if is_request_id(known_as) else secrets.token_urlsafe(15),
+    }
+    headers = {**response.headers, **own}
     if request.method == "HEAD":
         response.close()
         return WebResponse(response.status, headers)
@@ -131,11 +156,14 @@ async def _read(service: ShapeService, request: WebRequest) -> WebResponse:
 
 async def _read_admitted(service: ShapeService, request: WebRequest, permit: Permit) -> WebResponse:
     wanted = await _wanted(request)
-    if wanted.subset is not None:
-        raise invalid("subset", "subset snapshots are not supported yet")
     found = await _find(service, wanted)
+    subset = None
+    if wanted.subset is not None:
+        subset = parse_subset(wanted.subset, found.relation, wanted.shape.queryable_columns)
     if wanted.has_position and wanted.handle != found.handle:
         return WebResponse.of(replies.refetch(found.handle))
+    if subset is not None:
+        return await answer_subset(service, request, wanted, found, subset, permit)
     tags = known_tags(request.headers.get("if-none-match"))
     settled = await settle(service, found, wanted, request, tags)
     permit.becomes_existing()
@@ -284,7 +312,7 @@ async def _delete(service: ShapeService, request: WebRequest) -> WebResponse:
     """Section 1.6."""
     if not await service.listener.until_active(WORKER_SECONDS):
         raise NotReady
-    if not service.settings.enable_integration_testing:
+    if not service.settings.enable_integration_testing and not await request.may_delete():
         return WebResponse.of(replies.DELETE_DISABLED)
     wanted = parse_delete(nest(request.query))
     deleted = await service.shapes.delete(wanted.shape, wanted.handle)

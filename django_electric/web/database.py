@@ -37,8 +37,10 @@ class DatabaseUnreachable(ElectricError):
 class DatabaseThreads:
     """Runs functions in a few threads, each with a connection to *alias*."""
 
-    def __init__(self, alias: str) -> None:
+    def __init__(self, alias: str, patience: float = PATIENCE) -> None:
+        """*patience*: seconds after which a call is given up, the wait for a thread included."""
         self.alias = alias
+        self._patience = patience
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="electric-database")
         self._unreachable_until = 0.0
 
@@ -50,7 +52,7 @@ class DatabaseThreads:
             call = asyncio.get_running_loop().run_in_executor(
                 self._executor, lambda: self._call(work, *args, **kwargs)
             )
-            return await asyncio.wait_for(call, PATIENCE)
+            return await asyncio.wait_for(call, self._patience)
         except (DatabaseUnreachable, TimeoutError) as error:
             self._unreachable_until = time.monotonic() + _SPARE
             raise DatabaseUnreachable from error

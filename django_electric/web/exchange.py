@@ -27,6 +27,10 @@ def _nothing_to_do() -> None:
     pass
 
 
+async def _nobody_may() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class WebRequest:
     """A request whose path has been routed."""
@@ -39,6 +43,8 @@ class WebRequest:
     """Reads at most so many bytes."""
     on_wait: Callable[[], None] = _nothing_to_do
     """Called when the answer has to wait, which may take as long as the client stays."""
+    may_delete: Callable[[], Awaitable[bool]] = _nobody_may
+    """Whether who asks may delete shapes, where not everybody may."""
 
     def parameter(self, name: str) -> str | None:
         """The last value of a query parameter."""

@@ -1,7 +1,8 @@
 """Listener: hears from the worker which shapes moved, and wakes the requests that wait for them.
 
-One listener for each event loop. What it hears is a hint: whoever waits also looks at the files every
-poll interval, and everybody looks after a (re)connect.
+One listener for each event loop; the road by which it hears is not its concern (`roads`). What it hears
+is a hint: whoever waits also looks at the files every poll interval, and everybody looks after a
+(re)connect.
 """
 
 from __future__ import annotations
@@ -9,20 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple
 
-from django_electric.wakeup import LineBuffer, decode, encode
+from django_electric.wakeup import Road, decode, encode
 
 logger = logging.getLogger(__name__)
 
-_FIRST_PAUSE: Final = 0.02
-_LONGEST_PAUSE: Final = 1.0
-_READ_SIZE: Final = 1 << 16
-_LONGEST_OUTBOX: Final = 10_000
 _LOOKS_A_SECOND: Final = 1_000
 """With more waiters than this each of them looks less often while the worker is connected."""
 
@@ -88,19 +83,19 @@ class Subscription:
 
 
 class Listener:
-    """This process's end of the socket. `on_gone` hears of shapes that were rotated or deleted."""
+    """This process's end of the road. `on_gone` hears of shapes that were rotated or deleted."""
 
-    def __init__(self, path: Path, poll_interval: float, on_gone: Callable[[str], None]) -> None:
-        self._path = path
+    def __init__(self, road: Road, poll_interval: float, on_gone: Callable[[str], None]) -> None:
+        self._road = road
         self._poll_interval = poll_interval
         self._on_gone = on_gone
         self.waiting: dict[str, set[Subscription]] = {}
         self.state: str | None = None
-        """What the worker says of itself; None while there is no connection."""
+        """What the worker says of itself; None while nothing is heard of it."""
         self.last_lsn: int | None = None
         """Everything committed up to here is published; None while unknown."""
-        self._outbox: deque[bytes] = deque(maxlen=_LONGEST_OUTBOX)
-        self._writer: asyncio.StreamWriter | None = None
+        self.heard = 0
+        """Grows with everything that is heard: what was looked at since then need not be looked at again."""
         self._is_active = asyncio.Event()
         self._has_tried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -110,13 +105,14 @@ class Listener:
             "moved": self._hear_moved,
             "gone": self._hear_gone,
             "failed": self._hear_failed,
+            "look": self._hear_look,
         }
 
     def start(self) -> None:
         """Begin to listen, in the running event loop."""
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(
-                self._run(), name="electric-listener"
+                self._road.run(self), name="electric-listener"
             )
 
     async def stop(self) -> None:
@@ -143,11 +139,7 @@ class Listener:
 
     def send(self, verb: str, handle: str) -> None:
         """Tell the worker, now or when it is there again."""
-        line = encode(verb, handle)
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(line)
-        elif line not in self._outbox:
-            self._outbox.append(line)
+        self._road.send(encode(verb, handle))
 
     async def first_contact(self, seconds: float) -> None:
         """Return once the first attempt to connect has succeeded or failed, at most after *seconds*."""
@@ -157,37 +149,28 @@ class Listener:
         """Wait until the worker is active; False if it is not after *seconds*."""
         return await _until(self._is_active, seconds)
 
-    async def _run(self) -> None:
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                reader, self._writer = await asyncio.open_unix_connection(self._path)
-                pause = _FIRST_PAUSE
-                await self._converse(reader, self._writer)
-            except OSError:
-                pass  # the worker is not there, or went away: try again
-            finally:
-                self._disconnected()
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+    # -- the road's end ----------------------------------------------------------------------------
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while self._outbox:
-            writer.write(self._outbox.popleft())
-        lines = LineBuffer()
-        while data := await reader.read(_READ_SIZE):
-            for line in lines.feed(data):
-                self._hear(line)
+    @property
+    def is_in_touch(self) -> bool:
+        return self.state is not None
 
-    def _disconnected(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._writer = None
+    def first_words(self) -> bytes:
+        return encode("hello")
+
+    def sign_of_life(self) -> bytes:
+        """The worker need not know who listens."""
+        return b""
+
+    def lost(self) -> None:
+        """Nothing is heard of the worker."""
         self.state = self.last_lsn = None
         self._is_active.clear()
         self._has_tried.set()
 
-    def _hear(self, line: bytes) -> None:
+    def hear(self, line: bytes) -> None:
+        """The worker said something."""
+        self.heard += 1
         verb, rest = decode(line)
         try:
             self._verbs[verb](rest)
@@ -205,11 +188,13 @@ class Listener:
             self._is_active.clear()
         if is_first:
             # Whatever happened while there was no connection shows in the files.
-            for handle in list(self.waiting):
-                self._wake(handle)
+            self._wake_all()
 
     def _hear_lsn(self, rest: str) -> None:
         self.last_lsn = int(rest)
+
+    def _hear_look(self, _: str) -> None:
+        self._wake_all()
 
     def _hear_moved(self, rest: str) -> None:
         for handle in rest.split():
@@ -228,6 +213,10 @@ class Listener:
         for subscription in self.waiting.get(handle, ()):
             subscription.failure = failure
         self._wake(handle)
+
+    def _wake_all(self) -> None:
+        for handle in list(self.waiting):
+            self._wake(handle)
 
     def _wake(self, handle: str) -> None:
         for subscription in self.waiting.get(handle, ()):

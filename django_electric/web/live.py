@@ -12,17 +12,18 @@ from typing import Final
 
 from django_electric.errors import ElectricError, ShapeGone, SnapshotFailed
 from django_electric.protocol.params import ShapeRequest
-from django_electric.protocol.plan import Answer, Awaiting, LogView, Send, Wait, after_waiting, plan
-from django_electric.shapes.offset import SNAPSHOT_END, LogOffset
-from django_electric.storage import Chunk, ShapeLogReader
+from django_electric.protocol.plan import Answer, Awaiting, Send, Wait, after_waiting, plan
+from django_electric.shapes.offset import SNAPSHOT_END
 from django_electric.web.exchange import WebRequest
 from django_electric.web.listener import Listener, Subscription
-from django_electric.web.ranges import SMALL, Range
+from django_electric.web.looks import Look
 from django_electric.web.service import ShapeService
 from django_electric.web.shapes import Found
 
 FIRST_ROWS_SECONDS: Final = 45.0
 NEXT_ROWS_SECONDS: Final = 60.0
+REASON_SECONDS: Final = 1.0
+"""How long the worker may take to say why a shape could not be filled."""
 WORKER_SECONDS: Final = 5.0
 """How long a shape that the worker has to fill waits for the worker."""
 
@@ -36,56 +37,12 @@ class NotCreated(ElectricError):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One look at a log."""
-
-    view: LogView
-    chunk: Chunk | None
-    range: Range | None
-    """The entries of the chunk; None if there are none, or too many to hold in memory."""
-
-
-@dataclass(frozen=True, slots=True)
 class Settled:
     """The answer, the look it rests on, and what the worker had published before that look."""
 
     answer: Answer
     look: Look | None
     lsn: int
-
-
-def look_at(service: ShapeService, handle: str, offset: LogOffset | None) -> Look | None:
-    """What the log holds after *offset*, None being its end; None if there is no log."""
-    try:
-        reader = service.storage.reader(handle)
-    except ShapeGone:
-        return None
-    try:
-        # The state first: what is up to date with an older state only leads to one request more.
-        state = reader.state()
-        if offset is None:
-            return Look(LogView(state.snapshot_chunks, state.last_offset, None), None, None)
-        chunk = reader.chunk_after(offset)
-        end, size = (chunk.end, chunk.size) if chunk is not None else (None, 0)
-        view = LogView(state.snapshot_chunks, state.last_offset, end, size)
-        return Look(view, chunk, _range(service, reader, handle, offset, chunk))
-    except ShapeGone:
-        return None
-    finally:
-        reader.close()
-
-
-def _range(
-    service: ShapeService,
-    reader: ShapeLogReader,
-    handle: str,
-    offset: LogOffset,
-    chunk: Chunk | None,
-) -> Range | None:
-    if chunk is None or not 0 < chunk.size <= SMALL:
-        return None
-    key = (handle, offset, chunk.end)
-    return service.ranges.get(key) or service.ranges.put(key, reader.read(chunk, 0, chunk.size))
 
 
 class Patience:
@@ -127,14 +84,17 @@ async def settle(
     """
     listener = service.listener
     patience = Patience(service.settings.long_poll_timeout, listener, time.monotonic)
-    was_seen = False
+    was_seen = is_filled = False
     with listener.subscribe(found.handle) as news:
         while True:
             # In this order: subscribe, look, wait. Whatever comes after the look wakes the wait.
             news.clear()
             lsn = listener.last_lsn or 0
-            look = look_at(service, found.handle, wanted.offset)
-            was_seen = _check_seen(look, was_seen, found.handle)
+            look = service.looks.at(found.handle, wanted.offset)
+            if look is None and was_seen:
+                await _tell_why_it_went(news, is_filled=is_filled)
+            was_seen = look is not None
+            is_filled = look is not None and look.view.snapshot_chunks > 0
             decision = _decide(look, found.handle, wanted, known_tags)
             if not isinstance(decision, Wait):
                 return Settled(decision, look, lsn)
@@ -149,10 +109,14 @@ async def settle(
             )
 
 
-def _check_seen(look: Look | None, was_seen: bool, handle: str) -> bool:
-    if look is None and was_seen:
-        raise ShapeGone(f"shape {handle} went while a request waited for it")
-    return look is not None
+async def _tell_why_it_went(news: Subscription, *, is_filled: bool) -> None:
+    """Raise `SnapshotFailed` or `ShapeGone` for a log that was there."""
+    if not is_filled and news.failure is None:
+        # The worker removes the log first, then the row, and says last what went wrong.
+        await news.wait(REASON_SECONDS)
+    if news.failure is not None:
+        raise SnapshotFailed(news.failure.message, status=news.failure.status)
+    raise ShapeGone(f"shape {news.handle} went while a request waited for it")
 
 
 def _decide(

@@ -11,11 +11,13 @@ from pathlib import Path
 from django_electric.conf import ElectricSettings
 from django_electric.errors import ShapeGone
 from django_electric.storage import FileStorage, ShapeStorage
-from django_electric.wakeup import STANDBY_LOCK, socket_path
+from django_electric.wakeup import STANDBY_LOCK
 from django_electric.web.admission import Admission, Kind
 from django_electric.web.database import DatabaseThreads, database_threads
 from django_electric.web.listener import Listener
+from django_electric.web.looks import Looks
 from django_electric.web.ranges import Ranges
+from django_electric.web.roads import web_road
 from django_electric.web.shapes import Shapes
 
 
@@ -37,27 +39,37 @@ class ShapeService:
         self.admission = Admission(settings.max_concurrent_requests)
         self.is_closing = False
         """Nobody waits any more: the process is about to end."""
-        self._listeners: dict[asyncio.AbstractEventLoop, Listener] = {}
+        self._loops: dict[asyncio.AbstractEventLoop, tuple[Listener, Looks]] = {}
 
     @property
     def listener(self) -> Listener:
         """The listener of the running event loop."""
-        loop = asyncio.get_running_loop()
-        listener = self._listeners.get(loop)
-        if listener is None:
-            # A server without ASGI runs every request in a loop of its own; closed ones are let go.
-            self._listeners = {
-                other: heard for other, heard in self._listeners.items() if not other.is_closed()
-            }
-            path, seconds = socket_path(self.settings.root), self.settings.poll_interval / 1000
-            listener = self._listeners[loop] = Listener(path, seconds, self.shapes.forget)
+        listener, _ = self._of_this_loop()
         listener.start()
         return listener
+
+    @property
+    def looks(self) -> Looks:
+        """The looks at logs that requests in the running event loop share."""
+        return self._of_this_loop()[1]
+
+    def _of_this_loop(self) -> tuple[Listener, Looks]:
+        loop = asyncio.get_running_loop()
+        found = self._loops.get(loop)
+        if found is None:
+            # A server without ASGI runs every request in a loop of its own; closed ones are let go.
+            self._loops = {
+                other: kept for other, kept in self._loops.items() if not other.is_closed()
+            }
+            road, seconds = web_road(self.settings), self.settings.poll_interval / 1000
+            listener = Listener(road, seconds, self.shapes.forget)
+            found = self._loops[loop] = listener, Looks(self.storage, self.ranges, listener)
+        return found
 
     def close(self) -> None:
         """Answer all who wait with what there is. Any thread."""
         self.is_closing = True
-        for loop, listener in list(self._listeners.items()):
+        for loop, (listener, _) in list(self._loops.items()):
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_wake_all, listener)
 

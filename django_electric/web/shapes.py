@@ -8,6 +8,7 @@ what is remembered serves.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -60,6 +61,9 @@ class NotRegistered:
     """The parameters are good, but there is no such shape."""
 
     rotated: str | None = None
+
+
+_Question = tuple[asyncio.AbstractEventLoop, ShapeParams, bool]
 
 
 class _Memory:
@@ -116,6 +120,7 @@ class Shapes:
         self._stream_id = settings.replication_stream_id
         self._threads = threads
         self._memory = _Memory(REMEMBERED, clock)
+        self._under_way: dict[_Question, asyncio.Task[Found | NotRegistered]] = {}
 
     def knows(self, handle: str) -> bool:
         """Whether *handle* was found lately."""
@@ -133,7 +138,19 @@ class Shapes:
         return found if found is not None and found.handle == request.handle else None
 
     async def find(self, shape: ShapeParams, *, may_register: bool) -> Found | NotRegistered:
-        """The live shape. Raises InvalidRequest, or `DatabaseUnreachable` if nothing is remembered."""
+        """The live shape. Raises InvalidRequest, or `DatabaseUnreachable` if nothing is remembered.
+
+        Whoever asks while the same is being looked up gets the same answer.
+        """
+        key = (asyncio.get_running_loop(), shape, may_register)
+        task = self._under_way.get(key)
+        if task is None:
+            task = asyncio.create_task(self._look_up(shape, may_register=may_register))
+            self._under_way[key] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key))
+        return await asyncio.shield(task)
+
+    async def _look_up(self, shape: ShapeParams, *, may_register: bool) -> Found | NotRegistered:
         try:
             found = await self._threads.run(self._find, shape, may_register=may_register)
         except DatabaseUnreachable:

@@ -18,11 +18,11 @@ from django_electric.protocol.messages import (
 )
 from django_electric.shapes.offset import LogOffset
 from django_electric.storage import Chunk, ShapeLogReader
-from django_electric.web.live import Look, look_at
+from django_electric.web.looks import Look
 from django_electric.web.ranges import LEVEL
 from django_electric.web.service import ShapeService
 
-PIECE: Final = 1 << 18
+PIECE: Final = 1 << 17
 _GZIP: Final = 31
 """``wbits`` that makes zlib write gzip."""
 STREAM_SECONDS: Final = 60.0
@@ -120,7 +120,7 @@ class EventBody:
         with listener.subscribe(self._handle) as news:
             while (now := time.monotonic()) < end and not self._service.is_closing:
                 news.clear()
-                look = look_at(self._service, self._handle, self._position)
+                look = self._service.looks.at(self._handle, self._position)
                 if look is None:
                     return
                 has_news = look.view.chunk_size > 0

@@ -6,10 +6,11 @@ is evaluated by ``evaluate`` and indexed by ``lookups``.
 """
 
 from django_electric.where.clause import Where, parse_where
-from django_electric.where.errors import EvaluationError, WhereError
+from django_electric.where.errors import EvaluationError, SubqueryError, WhereError
 from django_electric.where.evaluate import Evaluator, Row
 from django_electric.where.lookups import Lookup
-from django_electric.where.nodes import Node
+from django_electric.where.nodes import Node, SortKey
+from django_electric.where.parser import parse_order_by
 
 __all__ = [
     "EvaluationError",
@@ -17,7 +18,10 @@ __all__ = [
     "Lookup",
     "Node",
     "Row",
+    "SortKey",
+    "SubqueryError",
     "Where",
     "WhereError",
+    "parse_order_by",
     "parse_where",
 ]

@@ -51,6 +51,7 @@ def parse_where(
     *,
     collation_is_c: bool = True,
     lowers_ascii: bool = True,
+    by_postgres: bool = False,
 ) -> Where:
     """The condition that *text* writes on a table with *columns* (name to type). Raises WhereError.
 
@@ -61,19 +62,25 @@ def parse_where(
     its like on text are refused. *lowers_ascii* says that the letter I is i in lower case; where it
     is false, as in Turkish, ILIKE with that letter is refused.
 
+    *by_postgres* says that only Postgres will evaluate the condition, by its ``sql``: then neither
+    matters, and columns of types not known here may be compared with what is written beside them.
+    Whether there is such an operator and such a value, Postgres says.
+
     >>> parse_where("A  = ( $1 )", {"a": "int4"}, {"1": "7"}).sql
     '"a" = 7'
     """
     values = parameter_values(params) if params else {}
-    tree = _tree(text, columns, values, Locale(collation_is_c, lowers_ascii))
+    try:
+        tree = typecheck(
+            parse(text),
+            columns,
+            values,
+            locale=Locale(collation_is_c, lowers_ascii),
+            by_postgres=by_postgres,
+        )
+    except RecursionError:
+        raise WhereError("expression is nested too deeply") from None
     where = Where(tree, sql_of(tree), column_names(tree))
     if len(text) * 4 > MAX_BYTES and len(text.encode()) > MAX_BYTES and text != where.sql:
         raise WhereError(f"clause is bigger than maximum size of {MAX_BYTES} bytes")
     return where
-
-
-def _tree(text: str, columns: Mapping[str, str], params: Mapping[int, str], locale: Locale) -> Node:
-    try:
-        return typecheck(parse(text), columns, params, locale=locale)
-    except RecursionError:
-        raise WhereError("expression is nested too deeply") from None

@@ -14,5 +14,9 @@ class WhereError(ElectricError):
         self.field = field
 
 
+class SubqueryError(WhereError):
+    """The where clause holds a subquery where none is allowed."""
+
+
 class EvaluationError(ElectricError):
     """A row on which Postgres would fail, or would answer by its locale: it does not match."""

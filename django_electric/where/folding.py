@@ -2,7 +2,8 @@
 
 In normal form NOT stands only before a column, IN, LIKE or a boolean cast; AND and OR are flat and
 hold no TRUE or FALSE; constants stand on the right; ``x = 1 OR x = 2`` is ``x IN (1, 2)``. Every
-step is exact in three-valued logic, so the text of the normal form can be given to Postgres.
+step is exact in three-valued logic, so the text of the normal form can be given to Postgres. What is
+left to Postgres, because a type is not in FAMILIES, stays as it was written.
 """
 
 from __future__ import annotations
@@ -184,7 +185,7 @@ def negation(node: Node) -> Node:
             return node if node.text is None else truth(node != TRUE)
         case Not():
             return node.operand
-        case Compare():
+        case Compare() if _is_known(node):
             return Compare(COMPARISONS[node.operator].negated, node.left, node.right)
         case Distinct():
             return Distinct(node.left, node.right, not node.is_negated)
@@ -198,6 +199,10 @@ def negation(node: Node) -> Node:
             return conjunction(map(negation, node.operands))
         case _:
             return Not(node)
+
+
+def _is_known(node: Compare) -> bool:
+    return type_of(node.left) in FAMILIES and type_of(node.right) in FAMILIES
 
 
 def conjunction(operands: Iterable[Node]) -> Node:
@@ -251,7 +256,7 @@ def _list_key(operand: Node, items: list[Const]) -> tuple[Node, str]:
 
 def _equality(arm: Node) -> tuple[Node, list[Const]] | None:
     if isinstance(arm, Compare) and arm.operator == "=" and isinstance(arm.right, Const):
-        return arm.left, [arm.right]
+        return (arm.left, [arm.right]) if _is_known(arm) else None
     if isinstance(arm, In):
         nulls = [Const(arm.items[0].type, None)] if arm.has_null else []
         return arm.operand, [*arm.items, *nulls]

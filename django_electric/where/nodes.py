@@ -138,6 +138,16 @@ Syntax = (
 )
 
 
+class SortKey(NamedTuple):
+    """One column of an ORDER BY, with what was said of it."""
+
+    column: str
+    direction: str
+    """Empty, ``ASC`` or ``DESC``."""
+    nulls: str
+    """Empty, ``FIRST`` or ``LAST``."""
+
+
 # --- typed --------------------------------------------------------------------------------------
 
 
@@ -153,7 +163,8 @@ class Column:
 class Const:
     """A value, as the text that Postgres prints for it in the log; None is NULL.
 
-    Integers are ``int4`` where they fit, else ``int8``; there are no ``int2`` and no ``varchar``.
+    Integers are ``int4`` where they fit, else ``int8``; there are no ``int2`` and no ``varchar``. One
+    that is `UNTYPED` has the text that was written, and stands beside a type that only Postgres knows.
     """
 
     type: str
@@ -247,6 +258,7 @@ class Or:
 
 Node = Column | Const | Cast | Compare | Distinct | In | Like | IsNull | IsTruth | Not | And | Or
 
+UNTYPED = "unknown"
 TRUE = Const("bool", "t")
 FALSE = Const("bool", "f")
 UNKNOWN = Const("bool", None)

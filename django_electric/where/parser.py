@@ -1,19 +1,20 @@
-"""The text of a where clause as a tree; the only module that knows pglast.
+"""The text of a where clause as a tree, and that of an ORDER BY as a list; the only module that knows pglast.
 
 The clause is parsed as ``SELECT 1 WHERE <clause>``. Its errors name the place: syntax errors by the
-offset in that whole text, all others by the offset in the clause (WHERE.md section 2).
+offset in that whole text, all others by the offset in the clause (WHERE.md section 2). An ORDER BY's
+errors all name the offset in what the client wrote (section 17).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import NoReturn, cast
 
 from pglast.parser import ParseError, parse_sql_json
 
 from django_electric.postgres.values import is_text
-from django_electric.where.errors import WhereError
+from django_electric.where.errors import SubqueryError, WhereError
 from django_electric.where.functions import COMPARISONS
 from django_electric.where.nodes import (
     Comparison,
@@ -27,12 +28,16 @@ from django_electric.where.nodes import (
     Parameter,
     Range,
     Reference,
+    SortKey,
     Syntax,
     Test,
     Truth,
 )
 
 _PREFIX = "SELECT 1 WHERE "
+_ORDER_PREFIX = "SELECT 1 ORDER BY "
+_LONGEST_ORDER = 65_536
+"""Bytes."""
 _MAX_DEPTH = 50
 """Deeper nesting is refused: Python's own compiler gives up at 200 parentheses."""
 
@@ -42,25 +47,26 @@ Json = Mapping[str, object]
 
 def parse(text: str) -> Syntax:
     """The condition that *text* writes. Raises WhereError."""
+    return _expression(_condition(_tree(_PREFIX, text, 0)), _MAX_DEPTH)
+
+
+def _tree(prefix: str, text: str, hidden: int) -> Json:
+    """The syntax tree of *prefix* and *text*; the place of an error does not count *hidden* characters."""
     if not is_text(text):
         raise WhereError('invalid byte sequence for encoding "UTF8"')
     try:
-        tree = cast(Json, json.loads(parse_sql_json(_PREFIX + text)))
+        return cast(Json, json.loads(parse_sql_json(prefix + text)))
     except ParseError as error:
-        raise _syntax_error(text, error) from None
+        message, position = error.args
+        if message == "stack depth limit exceeded":
+            raise WhereError("expression is nested too deeply") from None
+        at = len(prefix + text) if position is None else position
+        raise WhereError(message, at=max(at - hidden, 0)) from None
     except RecursionError:
         raise WhereError("expression is nested too deeply") from None
-    return _expression(_condition(text, tree), _MAX_DEPTH)
 
 
-def _syntax_error(text: str, error: ParseError) -> WhereError:
-    message, position = error.args
-    if message == "stack depth limit exceeded":
-        return WhereError("expression is nested too deeply")
-    return WhereError(message, at=len(_PREFIX + text) if position is None else position)
-
-
-def _condition(text: str, tree: Json) -> Json:
+def _condition(tree: Json) -> Json:
     """The WHERE of the one SELECT that may be there, and nothing beside it."""
     statements = cast(list[Json], tree["stmts"])
     if len(statements) > 1:
@@ -74,6 +80,58 @@ def _condition(text: str, tree: Json) -> Json:
     ):
         raise WhereError("malformed query ending with SQL clauses")
     return _member(select, "whereClause")
+
+
+# --- ORDER BY -----------------------------------------------------------------------------------
+
+
+def parse_order_by(text: str, columns: Container[str]) -> tuple[SortKey, ...]:
+    """What *text* sorts by: plain *columns* (WHERE.md section 17). Raises WhereError.
+
+    Constants, which sort nothing, and columns that come a second time are passed over.
+
+    >>> parse_order_by("Name DESC NULLS LAST, 1", {"name"})
+    (SortKey(column='name', direction='DESC', nulls='LAST'),)
+    """
+    if len(text.encode(errors="replace")) > _LONGEST_ORDER:
+        raise WhereError(f"clause is bigger than maximum size of {_LONGEST_ORDER} bytes")
+    tree = _tree(_ORDER_PREFIX, text, len(_ORDER_PREFIX))
+    statements = _members(tree, "stmts")
+    if len(statements) > 1 or "stmt_len" in statements[0]:
+        raise WhereError("Unexpected `;` in order by")
+    select = _member(_member(statements[0], "stmt"), "SelectStmt")
+    if select.keys() - {"targetList", "sortClause", "limitOption", "op"}:
+        raise WhereError("malformed query ending with SQL clauses")
+    keys: dict[str, SortKey] = {}
+    for item in _members(select, "sortClause"):
+        key = _sort_key(_member(item, "SortBy"), columns)
+        if key is not None:
+            keys.setdefault(key.column, key)
+    return tuple(keys.values())
+
+
+def _sort_key(item: Json, columns: Container[str]) -> SortKey | None:
+    ((kind, body),) = _member(item, "node").items()
+    node = cast(Json, body)
+    at = max(cast(int, node.get("location", 0)) - len(_ORDER_PREFIX), 0)
+    if kind == "ParamRef":
+        number = node.get("number", 0)
+        raise WhereError(f"parameter ${number} is not supported in ORDER BY clauses", at=at)
+    if kind not in ("ColumnRef", "A_Const"):
+        raise WhereError(f"{kind} expressions are not allowed in ORDER BY clauses", at=at)
+    if "useOp" in item:
+        raise WhereError("USING is not supported in ORDER BY clauses", at=at)
+    if kind == "A_Const":
+        return None
+    names = _names(node, "fields")
+    if len(names) > 1 or names[0] not in columns:
+        raise WhereError(f"unknown reference {'.'.join(name or '*' for name in names)}", at=at)
+    return SortKey(names[0], _last_word(item, "sortby_dir"), _last_word(item, "sortby_nulls"))
+
+
+def _last_word(item: Json, name: str) -> str:
+    """``SORTBY_NULLS_LAST`` → ``LAST``; empty for the default."""
+    return _string(item, name).rpartition("_")[2].replace("DEFAULT", "")
 
 
 # --- reading libpg_query's JSON ---------------------------------------------------------------
@@ -248,7 +306,7 @@ def _call(node: Json, depth: int) -> NoReturn:
 
 def _subquery(node: Json, depth: int) -> NoReturn:
     if node.get("subLinkType") == "ANY_SUBLINK" and "operName" not in node:
-        _refuse("SubLink is not supported in this context", node)
+        raise SubqueryError("SubLink is not supported in this context", at=_at(node))
     _refuse("only `value IN (SELECT ...)` sublinks are supported right now", node)
 
 

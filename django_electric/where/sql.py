@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from django_electric.postgres.relation import quote_identifier, quote_literal
 from django_electric.where.nodes import (
+    UNTYPED,
     And,
     Cast,
     Column,
@@ -68,6 +69,8 @@ def _operand(node: Node) -> str:
 
 
 def _constant(node: Const) -> str:
+    if node.type == UNTYPED:
+        return "NULL" if node.text is None else quote_literal(node.text)
     if node.text is None:
         return f"NULL::{node.type}"
     if node.type == "bool":

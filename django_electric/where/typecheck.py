@@ -30,10 +30,13 @@ from django_electric.where.nodes import (
     FALSE,
     TRUE,
     UNKNOWN,
+    UNTYPED,
     Column,
+    Compare,
     Comparison,
     Const,
     Conversion,
+    Distinct,
     Distinction,
     Junction,
     Likeness,
@@ -84,9 +87,13 @@ def typecheck(
     params: Mapping[int, str],
     *,
     locale: Locale,
+    by_postgres: bool = False,
 ) -> Node:
-    """The typed tree of a condition. Raises WhereError."""
-    checker = _Checker(columns, params, locale)
+    """The typed tree of a condition. Raises WhereError.
+
+    *by_postgres*: nobody else will evaluate it, so what only Postgres can tell is left to it.
+    """
+    checker = _Checker(columns, params, locale, by_postgres=by_postgres)
     result = checker.whole(syntax)
     if _is_deeper(result, _MAX_DEPTH):
         raise WhereError("expression is nested too deeply")
@@ -118,11 +125,17 @@ class _Checker:
     """One clause under way; remembers what types its parameters have been given."""
 
     def __init__(
-        self, columns: Mapping[str, str], params: Mapping[int, str], locale: Locale
+        self,
+        columns: Mapping[str, str],
+        params: Mapping[int, str],
+        locale: Locale,
+        *,
+        by_postgres: bool,
     ) -> None:
         self._columns = columns
         self._params = params
         self._locale = locale
+        self._by_postgres = by_postgres
         self._parameter_types: dict[int, str] = {}
 
     def whole(self, syntax: Syntax) -> Node:
@@ -263,11 +276,23 @@ class _Checker:
         return self._compared(syntax.operator, left, right, syntax.at)
 
     def _compared(self, operator: str, left: _Operand, right: _Operand, at: int) -> Node:
+        if self._is_left_to_postgres(left, right):
+            return Compare(operator, _as_written(left), _as_written(right))
         sides = self._matched(left, right, at)
         node = folding.compare(operator, *sides)
         if COMPARISONS[operator].orders and node != UNKNOWN:
             self._check_order(*sides, at)
         return node
+
+    def _is_run_by_postgres(self, *operands: Node) -> bool:
+        """Whether only Postgres will compare the operands: constants are compared here, by folding."""
+        return self._by_postgres and not all(isinstance(operand, Const) for operand in operands)
+
+    def _is_left_to_postgres(self, *sides: _Operand) -> bool:
+        """Whether a type is compared whose operators only Postgres knows."""
+        return self._by_postgres and any(
+            isinstance(side, Column) and side.type not in FAMILIES for side in sides
+        )
 
     def _matched(self, left: _Operand, right: _Operand, at: int) -> tuple[Node, Node]:
         """Both sides as the chosen operator takes them (parse_oper.c)."""
@@ -283,7 +308,7 @@ class _Checker:
 
     def _check_order(self, left: Node, right: Node, at: int) -> None:
         """Text is ordered bytewise only where a column brings collation C along."""
-        if FAMILIES[type_of(left)] != "text":
+        if FAMILIES[type_of(left)] != "text" or self._is_run_by_postgres(left, right):
             return
         if not self._locale.collation_is_c or not (
             isinstance(left, Column) or isinstance(right, Column)
@@ -300,6 +325,8 @@ class _Checker:
             if isinstance(side, _Untyped) and side.text is None:
                 what = Test(syntax.left, "NULL", not syntax.is_negated, syntax.at)
                 return self._null_test(other, what)
+        if self._is_left_to_postgres(left, right):
+            return Distinct(_as_written(left), _as_written(right), syntax.is_negated)
         sides = self._matched(left, right, syntax.at)
         return folding.distinct(*sides, is_negated=syntax.is_negated)
 
@@ -351,7 +378,8 @@ class _Checker:
         pattern = self._pattern(syntax)
         if pattern is None:
             return UNKNOWN
-        if syntax.ignores_case and not self._folds_surely(pattern):
+        is_sure = self._is_run_by_postgres(operand) or self._folds_surely(pattern)
+        if syntax.ignores_case and not is_sure:
             message = "ILIKE of such letters depends on the database's locale: use ASCII, or LIKE"
             raise WhereError(message, at=syntax.pattern.at)
         found = folding.like(operand, pattern, ignores_case=syntax.ignores_case)
@@ -383,6 +411,11 @@ class _Checker:
 
 
 # --- types ----------------------------------------------------------------------------------------
+
+
+def _as_written(operand: _Operand) -> Node:
+    """*operand* for Postgres alone: a literal stays without a type, so that the other side gives it one."""
+    return Const(UNTYPED, operand.text) if isinstance(operand, _Untyped) else operand
 
 
 def _read(text: str | None, type_name: str) -> Const:

@@ -76,6 +76,7 @@ class Followed {
       ...this.stats,
       upToDate: this.shape.isUpToDate,
       count: this.shape.currentValue.size,
+      ids: this.rows.slice(0, 100).map((row) => text(row.id)).sort(),
       handle: this.stream.shapeHandle ?? null,
       offset: this.stream.lastOffset,
     }

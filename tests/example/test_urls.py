@@ -10,7 +10,7 @@ from asgiref.testing import ApplicationCommunicator
 from django.contrib.staticfiles import finders
 from django.test import Client, RequestFactory
 
-from example_project import views
+from django_electric.web.views import not_found
 from example_project.asgi import application
 
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -59,7 +59,7 @@ def test_not_found_needs_no_csrf_token() -> None:
 
 
 def test_not_found_serves_as_handler404(rf: RequestFactory) -> None:
-    response = views.not_found(rf.get("/x"), Exception("why"))
+    response = not_found(rf.get("/x"), Exception("why"))
     assert response.status_code == 404
 
 

@@ -34,6 +34,8 @@ def settings_of(tmp_path: Path) -> Callable[..., ElectricSettings]:
         cache_stale_age=300,
         grant_ttl=5_000,
         poll_interval=50,
+        wakeup="socket",
+        channel_layer="default",
         snapshot_connections=2,
     )
     return lambda **options: replace(plain, **options)

@@ -1,235 +1,104 @@
-"""The worker's end of the wake-up socket, over a real socket; nothing here waits."""
+"""News of the worker → lines, whatever carries them."""
 
 from __future__ import annotations
 
-import selectors
-import socket
-import stat
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+import json
+from collections.abc import Callable
 
 import pytest
 
-from django_electric.replication import announcer as module
 from django_electric.replication.announcer import Announcer
+from django_electric.wakeup.lines import LONGEST_LINE
 
-_GREETING = b"state starting\nlsn 0\n"
 
+class Ears:
+    """Stands in for a road: keeps what was said."""
 
-class World:
-    """An announcer, the selector that drives it, and web processes."""
+    def __init__(self) -> None:
+        self.is_heard = True
+        self.said = b""
+        self.greeting: Callable[[], bytes] | None = None
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.selector = selectors.DefaultSelector()
-        self.heard: list[tuple[str, str]] = []
-        self.announcer = Announcer(
-            path, self.selector, lambda verb, rest: self.heard.append((verb, rest))
-        )
-        self.sockets: list[socket.socket] = []
+    def open(self, greeting: Callable[[], bytes]) -> None:
+        self.greeting = greeting
 
-    def turn(self) -> None:
-        """Let the announcer do all that is to be done now."""
-        while events := self.selector.select(0):
-            if all(mask == selectors.EVENT_WRITE for _, mask in events):
-                for key, mask in events:
-                    key.data(mask)
-                return
-            for key, mask in events:
-                key.data(mask)
-
-    def connect(self) -> socket.socket:
-        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sockets.append(client)
-        client.connect(str(self.path))
-        client.setblocking(False)
-        self.turn()
-        return client
+    def say(self, lines: bytes) -> None:
+        self.said += lines
 
     def close(self) -> None:
-        self.announcer.close()
-        for client in self.sockets:
-            client.close()
-        self.selector.close()
+        self.greeting = None
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    with tempfile.TemporaryDirectory(dir="/tmp") as directory:  # a path that a socket can have
-        world = World(Path(directory) / "worker.sock")
-        world.announcer.open()
-        yield world
-        world.close()
+def ears() -> Ears:
+    return Ears()
 
 
-def hear(client: socket.socket) -> bytes:
-    """Everything that has arrived."""
-    data = b""
-    try:
-        while piece := client.recv(65536):
-            data += piece
-    except BlockingIOError:
-        pass
-    return data
+@pytest.fixture
+def announcer(ears: Ears) -> Announcer:
+    announcer = Announcer(ears)
+    announcer.open()
+    return announcer
 
 
-def test_who_connects_hears_the_state_and_the_position(world: World) -> None:
-    world.announcer.set_state("active")
-    world.announcer.reached(22228320)
-    assert hear(world.connect()) == b"state active\nlsn 22228320\n"
+def test_every_piece_of_news_is_said_once(announcer: Announcer, ears: Ears) -> None:
+    announcer.set_state("active")
+    announcer.set_state("active")
+    announcer.moved(["a", "b"])
+    announcer.gone(["c"])
+    announcer.failed("d", '{"status": 503}')
+    announcer.reached(7)
+    announcer.reached(7)
+    announcer.reached(5)
+    assert ears.said == b'state active\nmoved a b\ngone c\nfailed d {"status": 503}\nlsn 7\n'
 
 
-def test_everybody_hears_of_news_and_of_each_piece_once(world: World) -> None:
-    clients = [world.connect() for _ in range(3)]
-    assert [hear(c) for c in clients] == [_GREETING] * 3
-    world.announcer.set_state("active")
-    world.announcer.set_state("active")
-    world.announcer.moved(["a", "b"])
-    world.announcer.gone(["c"])
-    world.announcer.failed("d", '{"status": 503}')
-    world.announcer.reached(7)
-    world.announcer.reached(7)
-    world.announcer.reached(5)
-    told = b'state active\nmoved a b\ngone c\nfailed d {"status": 503}\nlsn 7\n'
-    assert [hear(c) for c in clients] == [told] * 3
+def test_the_greeting_tells_the_state_and_the_position(announcer: Announcer, ears: Ears) -> None:
+    assert ears.greeting is not None
+    assert ears.greeting() == b"state starting\nlsn 0\n"
+    announcer.set_state("active")
+    announcer.reached(22228320)
+    assert ears.greeting() == b"state active\nlsn 22228320\n"
 
 
-def test_many_handles_are_told_in_several_lines(world: World) -> None:
-    client = world.connect()
-    hear(client)
-    handles = [f"h{n}" for n in range(1200)]
-    world.announcer.moved(handles)
-    lines = hear(client).decode().splitlines()
-    assert [len(line.split()) - 1 for line in lines] == [500, 500, 200]
+def test_a_new_session_begins_as_starting_and_knows_the_position(
+    announcer: Announcer, ears: Ears
+) -> None:
+    announcer.set_state("active")
+    announcer.reached(5)
+    announcer.close()
+    assert ears.greeting is None
+    announcer.open()
+    assert ears.greeting is not None
+    assert ears.greeting() == b"state starting\nlsn 5\n"
+
+
+def test_many_handles_are_said_at_once_in_lines_that_every_road_can_carry(
+    announcer: Announcer, ears: Ears
+) -> None:
+    handles = [f"{n:08d}-1713899938812345" for n in range(10_000)]
+    announcer.moved(handles)
+    lines = ears.said.decode().splitlines()
     assert [word for line in lines for word in line.split()[1:]] == handles
+    assert all(line.startswith("moved ") and len(line) <= LONGEST_LINE for line in lines)
+    assert len(lines) < 40
 
 
-def test_speaking_to_nobody_is_harmless(world: World) -> None:
-    world.announcer.moved(["a"])
-    world.announcer.gone(["a"])
-    world.announcer.reached(9)
-    assert hear(world.connect()) == b"state starting\nlsn 9\n"
+def test_where_nobody_hears_handles_are_not_put_together(announcer: Announcer, ears: Ears) -> None:
+    ears.is_heard = False
+    announcer.moved(["a"])
+    announcer.gone(["a"])
+    ears.is_heard = True
+    announcer.moved([])
+    assert ears.said == b""
 
 
-def test_what_a_web_process_says_is_handed_on_line_by_line(world: World) -> None:
-    client = world.connect()
-    client.send(b"registered 1-2\ndeleted 3-")
-    world.turn()
-    assert world.heard == [("registered", "1-2")]
-    client.send(b"4\n")
-    world.turn()
-    assert world.heard == [("registered", "1-2"), ("deleted", "3-4")]
-
-
-def test_who_goes_away_is_forgotten(world: World) -> None:
-    staying, going = world.connect(), world.connect()
-    hear(staying)
-    going.close()
-    world.turn()
-    world.announcer.moved(["a"])
-    assert hear(staying) == b"moved a\n"
-    assert len(world.announcer._clients) == 1
-
-
-def test_who_went_away_unnoticed_is_forgotten_at_the_next_word(world: World) -> None:
-    going = world.connect()
-    going.close()
-    world.announcer.moved(["a"])
-    assert world.announcer._clients == {}
-
-
-def test_who_breaks_the_connection_off_is_forgotten(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.connect()
-    (client,) = world.announcer._clients.values()
-    real, client.connection = client.connection, BrokenSocket(client.connection)  # type: ignore[assignment]  # a stub
-    world.announcer._serve(client, selectors.EVENT_READ)
-    assert world.announcer._clients == {}
-    real.close()
-
-
-class BrokenSocket:
-    def __init__(self, real: socket.socket) -> None:
-        self._real = real
-
-    def fileno(self) -> int:
-        return self._real.fileno()
-
-    def recv(self, size: int) -> bytes:
-        raise ConnectionResetError
-
-    def close(self) -> None:
-        self._real.close()
-
-
-def test_a_wake_up_without_data_is_harmless(world: World) -> None:
-    world.connect()
-    (client,) = world.announcer._clients.values()
-    world.announcer._serve(client, selectors.EVENT_READ)
-    assert len(world.announcer._clients) == 1
-
-
-def test_who_reads_slowly_gets_everything_in_the_end(world: World) -> None:
-    client = world.connect()
-    hear(client)
-    sent = []
-    for n in range(300):
-        handles = [f"{n:04d}-{i:010d}" for i in range(100)]
-        world.announcer.moved(handles)
-        sent.append("moved " + " ".join(handles) + "\n")
-    (connected,) = world.announcer._clients.values()
-    assert connected.unsent
-    heard = b""
-    while piece := hear(client):
-        heard += piece
-        world.turn()
-    assert heard.decode() == "".join(sent)
-    assert not connected.unsent
-    assert world.selector.get_key(connected.connection).events == selectors.EVENT_READ
-
-
-def test_who_does_not_read_at_all_loses_the_connection(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_MOST_UNSENT", 1000)
-    world.connect()
-    for n in range(300):
-        world.announcer.moved([f"{n:04d}-{i:010d}" for i in range(100)])
-    assert world.announcer._clients == {}
-
-
-def test_a_connection_that_was_given_up_before_it_was_taken_is_harmless(world: World) -> None:
-    world.announcer._accept(selectors.EVENT_READ)
-    assert world.announcer._clients == {}
-    world.announcer.close()
-    world.announcer._accept(selectors.EVENT_READ)
-
-
-def test_closing_ends_every_connection_and_may_be_done_twice(world: World) -> None:
-    client = world.connect()
-    hear(client)
-    world.announcer.close()
-    world.announcer.close()
-    assert client.recv(10) == b""
-    assert not world.path.exists()
-    assert list(world.selector.get_map()) == []
-
-
-def test_opening_again_begins_as_starting_and_takes_the_path_over(world: World) -> None:
-    """What another worker left, or this one before its connection broke."""
-    world.announcer.set_state("active")
-    old = world.connect()
-    hear(old)
-    world.announcer.open()
-    assert old.recv(10) == b""
-    assert hear(world.connect()).startswith(b"state starting\n")
-    world.announcer.close()
-    world.path.write_text("left over")
-    world.announcer.open()
-    assert hear(world.connect()).startswith(b"state starting\n")
-
-
-def test_others_may_not_connect(world: World) -> None:
-    assert not stat.S_IMODE(world.path.stat().st_mode) & stat.S_IRWXO
+def test_a_failure_that_is_too_long_for_a_line_is_cut(announcer: Announcer, ears: Ears) -> None:
+    message = "é" * 9_000
+    announcer.failed("1-1", json.dumps({"status": 400, "message": message}))
+    line = ears.said.decode()
+    assert len(line) <= LONGEST_LINE
+    body = json.loads(line.split(" ", 2)[2])
+    assert body["status"] == 400
+    assert len(body["message"]) > 500
+    assert message.startswith(body["message"])

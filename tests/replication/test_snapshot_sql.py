@@ -10,13 +10,12 @@ import psycopg
 import pytest
 
 from django_electric.catalogue import find_relation
+from django_electric.postgres.display import DISPLAY_SETTINGS
 from django_electric.postgres.pgoutput import Insert, RelationMessage, decode
 from django_electric.postgres.relation import quote_identifier
-from django_electric.replication.connection import DISPLAY_SETTINGS
-from django_electric.replication.snapshot_sql import copy_statement, entry_expression
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.log_items import ENTRY_END, View, headers_for, insert_items
-from tests.shapes.world import ITEMS, define, table
+from django_electric.shapes.snapshot_sql import copy_statement
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -295,21 +294,3 @@ def test_children_of_a_table_are_not_its_rows_but_partitions_are(roads: Roads) -
         assert len(roads.snapshot(roads.definition("root"))) == 1
     finally:
         connection.execute("DROP TABLE child, parent, root")
-
-
-# -- the text, without Postgres ----------------------------------------------------------------------
-
-
-def test_the_condition_stands_in_the_query() -> None:
-    assert copy_statement(define(where="id = 1")).count(' WHERE "id" = 1') == 1
-    assert "WHERE" not in copy_statement(define())
-
-
-def test_names_cannot_break_out_of_the_query() -> None:
-    evil = table(
-        {'i"d': "int4", "x'; DROP TABLE y; --": "text"}, ['i"d'], name='t"; --', schema="s'"
-    )
-    statement = copy_statement(define(evil))
-    assert '"s\'"."t""; --"' in statement
-    assert "x''; DROP TABLE y; --" in statement
-    assert entry_expression(define(ITEMS)).startswith("concat(")

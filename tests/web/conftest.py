@@ -227,6 +227,8 @@ def settings(tmp_path: Path) -> ElectricSettings:
         cache_stale_age=300,
         grant_ttl=5_000,
         poll_interval=100,
+        wakeup="socket",
+        channel_layer="default",
         snapshot_connections=1,
     )
 

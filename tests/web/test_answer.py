@@ -446,3 +446,33 @@ async def test_admission_comes_before_validation(bench: Bench) -> None:
 
 def test_limits_are_those_of_the_setting() -> None:
     assert AdmissionLimits() == AdmissionLimits(300, 10_000)
+
+
+async def test_every_answer_says_who_answers_which_request(bench: Bench) -> None:
+    mine = "a-request-id-of-my-own-1"
+    for method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT"):
+        for given in (mine, "too short", "has a blank in the middle of it"):
+            answer = await bench.ask(method, headers={"x-request-id": given}, table="items")
+            assert answer.headers["electric-server"].startswith("ElectricSQL/")
+            assert (answer.headers["x-request-id"] == given) is (given == mine)
+            assert len(answer.headers["x-request-id"]) >= 20
+    bench.use(secret="s" * 20, insecure=False)
+    answer = await bench.ask(table="items", headers={"x-request-id": mine})
+    assert (answer.status, answer.headers["x-request-id"]) == (401, mine)
+    assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_why_a_shape_was_not_filled_is_told_also_if_its_log_goes_first(bench: Bench) -> None:
+    bench.worker.fills = False
+    asking = asyncio.create_task(bench.get())
+    while not bench.shapes.handles:
+        await asyncio.sleep(0.01)
+    (handle,) = bench.shapes.handles.values()
+    bench.storage.writer(handle)
+    await asyncio.sleep(3 * bench.settings.poll_interval / 1000)  # looks at the empty log
+    bench.storage.delete(handle)
+    await asyncio.sleep(2 * bench.settings.poll_interval / 1000)  # and sees that it is gone
+    assert not asking.done()
+    bench.worker.tell("failed", handle, json.dumps({"status": 503, "message": "no lock"}))
+    answer = await asking
+    assert (answer.status, json.loads(answer.body)) == (503, {"message": "no lock"})

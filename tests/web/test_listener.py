@@ -11,6 +11,7 @@ import pytest
 
 from django_electric.storage import MemoryStorage
 from django_electric.web.listener import Listener
+from django_electric.web.roads import SocketRoad
 from tests.web.conftest import FakeWorker
 
 
@@ -21,7 +22,7 @@ class Ear:
         self.gone: list[str] = []
         self.worker = FakeWorker(path, MemoryStorage())
         self.worker.fills = False
-        self.listener = Listener(path, 0.05, self.gone.append)
+        self.listener = Listener(SocketRoad(path), 0.05, self.gone.append)
 
     async def connected(self) -> None:
         await self.worker.start()

@@ -6,14 +6,17 @@ import asyncio
 
 import httpx
 import pytest
+from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpResponse, StreamingHttpResponse
-from django.test import RequestFactory
+from django.test import AsyncRequestFactory, RequestFactory
 from django.urls import Resolver404, resolve
 
 from django_electric.protocol.headers import JSON
+from django_electric.web import views
 from django_electric.web.exchange import WebResponse
 from django_electric.web.views import from_django, health, shape, to_django
 from tests.support.server import ElectricServer
+from tests.web.conftest import Bench
 
 
 class TestRoutes:
@@ -108,3 +111,38 @@ def test_a_waiting_request_holds_no_database_connection(server: ElectricServer) 
     during, statuses = asyncio.run(wait_together())
     assert statuses == [200] * 50
     assert int(str(during)) <= int(str(before)), "at most the few of the look-up's own threads"
+
+
+class TestDeleting:
+    """Where DELETE is not open to everybody a permission of Django's opens it."""
+
+    @pytest.fixture
+    def handle(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> str:
+        bench.use(enable_integration_testing=False)
+        bench.shapes.handles["identity"] = "1-1"
+        monkeypatch.setattr(views, "electric_settings", lambda: bench.settings)
+        monkeypatch.setattr(views, "shape_service", lambda settings: bench.service)
+        return "1-1"
+
+    async def delete(self, handle: str, user: object, **cookies: str) -> int:
+        request = AsyncRequestFactory().delete(f"/v1/shape?handle={handle}")
+        request.user = user  # type: ignore[assignment]
+        request.COOKIES.update(cookies)
+        token = cookies.get("csrftoken")
+        if token:
+            request.META["HTTP_X_CSRFTOKEN"] = token
+        return (await views.shape(request)).status_code
+
+    async def test_only_with_the_permission(self, handle: str) -> None:
+        assert await self.delete(handle, AnonymousUser()) == 405
+        assert await self.delete(handle, User(is_active=False, is_superuser=True)) == 405
+        assert await self.delete(handle, User(is_superuser=True)) == 202
+
+    async def test_a_session_needs_a_token(self, handle: str) -> None:
+        user = User(is_superuser=True)
+        assert await self.delete(handle, user, sessionid="x") == 405
+        assert await self.delete(handle, user, sessionid="x", csrftoken="a" * 32) == 202
+
+    async def test_without_users_nobody_may(self, handle: str) -> None:
+        request = AsyncRequestFactory().delete(f"/v1/shape?handle={handle}")
+        assert (await views.shape(request)).status_code == 405

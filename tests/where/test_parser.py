@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_electric.where import WhereError
+from django_electric.where import SortKey, WhereError
 from django_electric.where.nodes import (
     Comparison,
     Junction,
@@ -14,7 +14,7 @@ from django_electric.where.nodes import (
     Reference,
     Truth,
 )
-from django_electric.where.parser import parse
+from django_electric.where.parser import parse, parse_order_by
 
 REFUSED = {
     "1 x 1": 'At location 17: syntax error at or near "x"',
@@ -114,3 +114,68 @@ def test_like_with_escape() -> None:
         Reference("x", 0), pattern, escape, False, False, 2
     )
     assert parse("x !~~* 'a'") == Likeness(Reference("x", 0), Literal("a", 7), None, True, True, 2)
+
+
+# --- ORDER BY (WHERE.md section 17) -------------------------------------------------------------
+
+
+NAMES = {"id", "name", "é", 'a "b', "t.id"}
+
+REFUSED_ORDERS = {
+    "nope": "At location 0: unknown reference nope",
+    "id, ID, Nope DESC": "At location 8: unknown reference nope",
+    '"Id"': "At location 0: unknown reference Id",
+    "t.id": "At location 0: unknown reference t.id",
+    "t.*": "At location 0: unknown reference t.*",
+    "é, nope": "At location 4: unknown reference nope",
+    "$1": "At location 0: parameter $1 is not supported in ORDER BY clauses",
+    "pg_sleep(5)": "At location 0: FuncCall expressions are not allowed in ORDER BY clauses",
+    "id, id::text": "At location 6: TypeCast expressions are not allowed in ORDER BY clauses",
+    "(SELECT 1)": "At location 0: SubLink expressions are not allowed in ORDER BY clauses",
+    "CASE WHEN true THEN 1 END": "At location 0: CaseExpr expressions are not allowed in ORDER BY clauses",
+    "id + 1": "At location 3: A_Expr expressions are not allowed in ORDER BY clauses",
+    "name IS NULL": "At location 5: NullTest expressions are not allowed in ORDER BY clauses",
+    "NOT id": "At location 0: BoolExpr expressions are not allowed in ORDER BY clauses",
+    "(id, name)": "At location 0: RowExpr expressions are not allowed in ORDER BY clauses",
+    'name COLLATE "C"': "At location 5: CollateClause expressions are not allowed in ORDER BY clauses",
+    "(name).x": "At location 0: A_Indirection expressions are not allowed in ORDER BY clauses",
+    "random": "At location 0: unknown reference random",
+    "current_user": "At location 0: SQLValueFunction expressions are not allowed in ORDER BY clauses",
+    "id USING >": "At location 0: USING is not supported in ORDER BY clauses",
+    "id; DROP TABLE x": "Unexpected `;` in order by",
+    "id;": "Unexpected `;` in order by",
+    "id LIMIT 1": "malformed query ending with SQL clauses",
+    "id OFFSET 1": "malformed query ending with SQL clauses",
+    "id FOR UPDATE": "malformed query ending with SQL clauses",
+    "id UNION SELECT 1": 'At location 3: syntax error at or near "UNION"',
+    "id x": 'At location 3: syntax error at or near "x"',
+    "id NULLS": 'At location 3: syntax error at or near "NULLS"',
+    "id,": "At location 3: syntax error at end of input",
+    "-- id": "At location 5: syntax error at end of input",
+    "id\0": 'invalid byte sequence for encoding "UTF8"',
+    "\ud800": 'invalid byte sequence for encoding "UTF8"',
+    "id" + ",id" * 25_000: "clause is bigger than maximum size of 65536 bytes",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED_ORDERS, ids=lambda text: ascii(text)[:40])
+def test_an_order_that_is_refused_is_refused_in_these_words(text: str) -> None:
+    with pytest.raises(WhereError) as caught:
+        parse_order_by(text, NAMES)
+    assert str(caught.value) == REFUSED_ORDERS[text]
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("id", [("id", "", "")]),
+        ("ID asc, é desc", [("id", "ASC", ""), ("é", "DESC", "")]),
+        ('"a ""b" NULLS FIRST', [('a "b', "", "FIRST")]),
+        ("(id) DESC NULLS LAST -- so", [("id", "DESC", "LAST")]),
+        ('"t.id"', [("t.id", "", "")]),
+        ("id DESC, name, id ASC", [("id", "DESC", ""), ("name", "", "")]),
+        ("1, -2 DESC, 1.5, 'id', NULL, true, B'1'", []),
+    ],
+)
+def test_what_an_order_says(text: str, keys: list[tuple[str, str, str]]) -> None:
+    assert parse_order_by(text, NAMES) == tuple(SortKey(*key) for key in keys)

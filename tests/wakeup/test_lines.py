@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from django_electric.wakeup import LineBuffer, batches, decode, encode, socket_path
+from django_electric.wakeup import LineBuffer, batches, decode, encode, payloads
+from django_electric.wakeup.lines import LONGEST_LINE
 
 words = st.text("abcXYZ0123-_", min_size=1, max_size=8)
 
@@ -44,31 +42,27 @@ def test_lines_are_cut_wherever_the_bytes_arrive(lines: list[bytes], data: st.Da
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(words, max_size=30), st.integers(1, 7))
-def test_handles_are_told_in_batches_none_lost(handles: list[str], size: int) -> None:
+@given(st.lists(words, max_size=30), st.integers(1, 40))
+def test_handles_are_told_in_batches_none_lost_and_none_too_long(
+    handles: list[str], size: int
+) -> None:
     found = list(batches(iter(handles), size))
     assert [handle for batch in found for handle in batch] == handles
-    assert all(len(batch) == size for batch in found[:-1])
     assert all(found)
+    assert all(len(batch) == 1 or len(" ".join(batch)) < size for batch in found)
+    lengths = [sum(len(handle) + 1 for handle in batch) for batch in found]
+    firsts = [len(batch[0]) + 1 for batch in found]
+    assert all(length + first > size for length, first in zip(lengths, firsts[1:], strict=False))
 
 
-def test_the_socket_lies_beside_the_logs() -> None:
-    assert socket_path(Path("/data/default")) == Path("/data/default/worker.sock")
+def test_a_batch_fits_into_a_line() -> None:
+    for batch in batches(f"{n}-1713899938812345" for n in range(100_000, 101_000)):
+        assert len(encode("registered", *batch)) <= LONGEST_LINE
 
 
-def test_where_that_path_is_too_long_it_lies_in_the_temporary_folder(tmp_path: Path) -> None:
-    long = tmp_path / ("x" * 120)
-    path = socket_path(long)
-    assert path == socket_path(long)
-    assert path != socket_path(tmp_path / ("x" * 121))
-    assert long not in path.parents
-
-
-def test_every_path_that_is_given_can_be_bound(tmp_path: Path) -> None:
-    for length in range(60, 130):
-        root = Path("/") / ("é" * (length // 2))
-        path = socket_path(root)
-        probe = tmp_path / "probe"
-        assert len(bytes(path)) <= 104, probe
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(socket_path(tmp_path)))
+@settings(max_examples=50, deadline=None)
+@given(st.lists(words.map(str.encode), max_size=30), st.integers(1, 40))
+def test_lines_travel_together_none_lost_and_none_too_many(lines: list[bytes], size: int) -> None:
+    found = list(payloads(iter(lines), size))
+    assert [line.encode() for text in found for line in text.split("\n")] == lines
+    assert all("\n" not in text or len(text) <= size for text in found)

@@ -1,4 +1,4 @@
-"""The query that builds a shape's first rows as the JSON that clients receive, inside Postgres.
+"""The query that builds a shape's rows as the JSON that clients receive, inside Postgres.
 
 Each row comes out as one whole log entry without its newline. Values have the text that the log
 has: the type's output function (``concat`` calls it), except that booleans are ``true``/``false``
@@ -8,11 +8,13 @@ everywhere (PROTOCOL section 4.8).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from json.encoder import encode_basestring as encode_string
 
 from django_electric.postgres.relation import quote_identifier, quote_literal
 from django_electric.shapes.definition import ShapeDefinition, StoredColumn
 from django_electric.shapes.log_items import relation_key
+from django_electric.where import SortKey, Where
 
 _PLAIN = frozenset(
     [
@@ -105,8 +107,11 @@ def _add_key_part(parts: _Parts, column: StoredColumn) -> None:
         parts.expression(f"CASE WHEN {name} IS NOT DISTINCT FROM NULL THEN '/_' ELSE {quoted} END")
 
 
-def entry_expression(definition: ShapeDefinition) -> str:
-    """The SQL expression whose value is a row's log entry, without the newline."""
+def entry_expression(definition: ShapeDefinition, more_headers: str = "") -> str:
+    """The SQL expression whose value is a row's log entry, without the newline.
+
+    *more_headers* is JSON that follows the other headers, from its comma on.
+    """
     columns = {c.name: c for c in definition.relation_columns}
     parts = _Parts()
     parts.text(
@@ -120,18 +125,55 @@ def entry_expression(definition: ShapeDefinition) -> str:
         _add_value(parts, columns[name])
         separator = ","
     relation = f"[{encode_string(definition.schema)},{encode_string(definition.table)}]"
-    parts.text(f'}},"headers":{{"operation":"insert","relation":{relation}}}}}')
+    parts.text(f'}},"headers":{{"operation":"insert","relation":{relation}{more_headers}}}}}')
     return parts.sql()
 
 
-def copy_statement(definition: ShapeDefinition) -> str:
-    """``COPY … TO STDOUT`` of a shape's rows, one entry a line.
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """Part of a shape's rows (PROTOCOL section 11.1)."""
 
-    CSV with control characters for quote and delimiter leaves the text as it is: JSON text never
-    holds a raw control character.
-    """
+    where: Where | None = None
+    order_by: tuple[SortKey, ...] = ()
+    limit: int | None = None
+    offset: int | None = None
+
+
+def copy_statement(definition: ShapeDefinition) -> str:
+    """``COPY … TO STDOUT`` of a shape's rows, one entry a line."""
+    return _copy(definition, entry_expression(definition), Subset())
+
+
+def subset_statement(definition: ShapeDefinition, subset: Subset, mark: int) -> str:
+    """The same for a part of the rows; each bears *mark*, its ``snapshot_mark``."""
+    return _copy(definition, entry_expression(definition, f',"snapshot_mark":{mark}'), subset)
+
+
+def _copy(definition: ShapeDefinition, expression: str, subset: Subset) -> str:
+    # CSV with control characters for quote and delimiter leaves the text as it is: JSON text never
+    # holds a raw control character.
     only = "" if definition.is_partitioned else "ONLY "
     table = f"{quote_identifier(definition.schema)}.{quote_identifier(definition.table)}"
-    where = f" WHERE {definition.where}" if definition.where else ""
-    query = f"SELECT {entry_expression(definition)} FROM {only}{table}{where}"  # noqa: S608  # quoted
+    query = f"SELECT {expression} FROM {only}{table}{_clauses(definition, subset)}"  # noqa: S608  # quoted
     return f"COPY ({query}) TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')"
+
+
+def _clauses(definition: ShapeDefinition, subset: Subset) -> str:
+    """What follows the table: a subset never leaves the shape, so both conditions are in parentheses."""
+    conditions = [definition.where, subset.where and subset.where.sql]
+    given = [f"({condition})" for condition in conditions if condition]
+    clauses = f" WHERE {' AND '.join(given)}" if given else ""
+    if subset.order_by:
+        clauses += f" ORDER BY {', '.join(_sort_key(definition, key) for key in subset.order_by)}"
+    if subset.limit is not None:
+        clauses += f" LIMIT {subset.limit}"
+    if subset.offset is not None:
+        clauses += f" OFFSET {subset.offset}"
+    return clauses
+
+
+def _sort_key(definition: ShapeDefinition, key: SortKey) -> str:
+    # A bare name would first be looked for among the names of the query's result, which has one.
+    name = f"{quote_identifier(definition.table)}.{quote_identifier(key.column)}"
+    direction = f" {key.direction}" if key.direction else ""
+    return f"{name}{direction}{f' NULLS {key.nulls}' if key.nulls else ''}"

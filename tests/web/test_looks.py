@@ -1,0 +1,46 @@
+"""Looks are shared by those who ask at one moment, and never older than the last thing heard."""
+
+from __future__ import annotations
+
+import asyncio
+
+from django_electric.shapes.offset import LogOffset
+from django_electric.web.looks import SECONDS, Looks
+from tests.web.conftest import Bench
+
+
+async def test_what_is_heard_ends_a_moment(bench: Bench) -> None:
+    handle, _ = await bench.follow()
+    looks, listener = bench.service.looks, bench.service.listener
+    offset = LogOffset(0, 0)
+    heard = listener.heard
+    first = looks.at(handle, offset)
+    if listener.heard == heard:
+        assert looks.at(handle, offset) is first
+    assert looks.at(handle, None) is not first
+    bench.worker.append(handle, 7)
+    while listener.heard == heard:
+        await asyncio.sleep(0.001)
+    again = looks.at(handle, offset)
+    assert again is not None
+    assert again.view.last_offset == LogOffset(7, 0)
+
+
+async def test_a_moment_is_short_for_what_is_not_heard_of(bench: Bench) -> None:
+    handle, _ = await bench.follow()
+    looks = Looks(bench.storage, bench.service.ranges, bench.service.listener)
+    assert looks.at(handle, LogOffset(0, 0)) is not None
+    bench.worker.fills = False
+    bench.storage.delete(handle)
+    await asyncio.sleep(2 * SECONDS)
+    assert looks.at(handle, LogOffset(0, 0)) is None
+
+
+async def test_small_ranges_are_read_with_the_look(bench: Bench) -> None:
+    handle, _ = await bench.follow()
+    bench.worker.append(handle, 7)
+    await asyncio.sleep(2 * SECONDS)
+    look = bench.service.looks.at(handle, LogOffset(0, 0))
+    assert look is not None
+    assert look.range is not None
+    assert look.range.entries == b',{"key":"7","value":{"value":"x"}}\n'
