@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import idle, latency, replication, serving, snapshot, waiting
+from benchmarks import idle, latency, replication, routing, serving, snapshot, waiting
 from benchmarks.figures import Figure, Wrong
 from benchmarks.report import page, text_table
 from benchmarks.run import Run
@@ -23,6 +23,7 @@ SCENARIOS: Mapping[str, Callable[[Run], list[Figure]]] = {
     waiting.SCENARIO: waiting.measure,
     snapshot.SCENARIO: snapshot.measure,
     replication.SCENARIO: replication.measure,
+    routing.SCENARIO: routing.measure,
     latency.SCENARIO: latency.measure,
     idle.SCENARIO: idle.measure,
 }
@@ -56,14 +57,17 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     names = [name for name in SCENARIOS if name in (options.scenario or SCENARIOS)]
     figures: list[Figure] = []
+    failed = []
     began = time.monotonic()
     with Run(quick=options.quick) as run:
         for name in names:
             try:
                 found = SCENARIOS[name](run)
-            except Wrong as error:
-                print(f"WRONG RESULT in {name}: {error}", file=sys.stderr)
-                return 1
+            except Exception as error:  # what the others found is worth its minutes
+                kind = "WRONG RESULT" if isinstance(error, Wrong) else "FAILED"
+                print(f"{kind} in {name}: {error}", file=sys.stderr)
+                failed.append(name)
+                continue
             for figure in found:
                 run.show(figure)
             figures += found
@@ -71,6 +75,9 @@ def main(arguments: Sequence[str]) -> int:
     seconds = time.monotonic() - began
     print(text_table(figures))
     print(f"\n{machine}\n{seconds:.0f} s")
+    if failed:
+        print(f"No figures, or wrong ones, of {', '.join(failed)}.", file=sys.stderr)
+        return 1
     if options.write:
         command = " ".join(["python -m benchmarks", *arguments])
         text = page(

@@ -33,13 +33,25 @@ def at_once(work: Callable[[int], object], items: Sequence[int]) -> float:
     return len(items) / (time.perf_counter() - began)
 
 
-class Fleet(Stack):
+class Marked(Stack):
+    """One shape follows the table `marks`: when it has the last row of a backlog, all shapes have theirs."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self.mark = ""
+
+    def make_mark(self) -> None:
+        """Make the shape."""
+        with self.client() as client:
+            self.mark = client.get(table="marks", offset="-1").handle
+
+
+class Fleet(Marked):
     """Shape *n* of the fleet has the condition ``tenant = n``; one more shape follows `marks`."""
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster)
         self.handles: list[str] = []
-        self.mark = ""
         self.creation_rate: float | None = None
         """Shapes a second, of the last time that the fleet grew by many."""
         self.creation_floor: float | None = None
@@ -50,8 +62,7 @@ class Fleet(Stack):
         """Have at least *size* shapes."""
         if not self.mark:
             self.empty_mib = memory_mib(self.worker_pid)
-            with self.client() as client:
-                self.mark = client.get(table="marks", offset="-1").handle
+            self.make_mark()
         asked_for = range(len(self.handles), min(size, ASKED_FOR))
         if asked_for:
             rate = self._create(asked_for)

@@ -80,3 +80,8 @@ def cpu_model() -> str:
 def usable_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0))
+
+
+def own_memory() -> int:
+    """Resident bytes of this process."""
+    return int(memory_mib(os.getpid()) * (1 << 20))

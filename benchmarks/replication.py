@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 from benchmarks import data
 from benchmarks.figures import Figure, Target, check, median, notes
-from benchmarks.fleet import Fleet, where_of
+from benchmarks.fleet import Fleet, Marked, where_of
 from benchmarks.processes import cpu_seconds, run_timed
 from benchmarks.run import Run
+from benchmarks.stack import Stack
 from django_electric.errors import ShapeGone
 from django_electric.shapes.offset import SNAPSHOT_END
 
@@ -36,75 +37,82 @@ class Drain:
     """Processor time of the worker, microseconds a change."""
 
 
-class Backlog:
-    """Writes backlogs to a fleet and times how they are drained."""
+class Drainer:
+    """Times how a backlog is drained."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
-        self.inserted = 0
-        self.updated = 0
+    def __init__(self, stack: Marked) -> None:
+        self.stack = stack
         self._marks = 0
 
-    def inserts(self, count: int, rows: int, tenants: int) -> Drain:
-        """*count* new rows, *rows* in a transaction."""
-        statement = data.insert_in_transactions(self.inserted + 1, count, rows, tenants)
-        self.inserted += count
-        return self._drain(statement, count)
-
-    def updates(self, count: int, rows: int) -> Drain:
-        """The *count* newest rows again, *rows* in a transaction."""
-        self.updated += count
-        return self._drain(
-            data.update_in_transactions(self.inserted - count + 1, count, rows), count
-        )
-
-    def _drain(self, statement: str, count: int) -> Drain:
-        fleet = self.fleet
-        fleet.pause_worker()
-        fleet.make_slot(FLOOR_SLOT)
+    def drain(self, statement: str, count: int) -> Drain:
+        """Write a backlog of *count* changes with *statement*, and drain it."""
+        stack = self.stack
+        stack.pause_worker()
+        stack.make_slot(FLOOR_SLOT)
         try:
             self._marks += 1
-            fleet.sql(statement, f"INSERT INTO marks VALUES ({self._marks})")
+            stack.sql(statement, f"INSERT INTO marks VALUES ({self._marks})")
             floor = run_timed(self._floor_command(), DRAIN_SECONDS)
         finally:
-            fleet.drop_slot(FLOOR_SLOT)
-            cpu = cpu_seconds(fleet.worker_pid)
+            stack.drop_slot(FLOOR_SLOT)
+            cpu = cpu_seconds(stack.worker_pid)
             began = time.perf_counter()
-            fleet.resume_worker()
+            stack.resume_worker()
         self._wait_for_mark()
         took = time.perf_counter() - began
-        cpu = cpu_seconds(fleet.worker_pid) - cpu
+        cpu = cpu_seconds(stack.worker_pid) - cpu
         return Drain(count / took, count / floor, cpu / count * 1e6)
 
     def _floor_command(self) -> list[str]:
-        fleet = self.fleet
-        end = fleet.query("SELECT pg_current_wal_flush_lsn()::text")[0][0]
+        stack = self.stack
+        end = stack.query("SELECT pg_current_wal_flush_lsn()::text")[0][0]
         return [
-            str(fleet.cluster.bin / "pg_recvlogical"), "-d", fleet.dsn, "-S", FLOOR_SLOT, "--start",
-            "-f", "/dev/null", "-o", "proto_version=1", "-o", f"publication_names={fleet.publication}",
+            str(stack.cluster.bin / "pg_recvlogical"), "-d", stack.dsn, "-S", FLOOR_SLOT, "--start",
+            "-f", "/dev/null", "-o", "proto_version=1", "-o", f"publication_names={stack.publication}",
             "--no-loop", "-E", str(end),
         ]  # fmt: skip
 
     def _wait_for_mark(self) -> None:
         end = time.monotonic() + DRAIN_SECONDS
-        reader = self.fleet.storage.reader(self.fleet.mark)
+        reader = self.stack.storage.reader(self.stack.mark)
         tail = f'"id":"{self._marks}"'.encode()
         seen = 0
         while True:
             size = reader.state().size
             if size != seen:
                 seen = size
-                if tail in b"".join(log_parts(self.fleet, self.fleet.mark)):
+                if tail in b"".join(log_parts(self.stack, self.stack.mark)):
                     break
             time.sleep(0.005)
             if time.monotonic() > end:
-                raise RuntimeError("the backlog is not drained\n" + self.fleet.logs())
+                raise RuntimeError("the backlog is not drained\n" + self.stack.logs())
         reader.close()
 
 
-def log_parts(fleet: Fleet, handle: str) -> list[bytes]:
+class Backlog:
+    """Writes backlogs to a fleet and times how they are drained."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.inserted = 0
+        self.updated = 0
+        self._drainer = Drainer(fleet)
+
+    def inserts(self, count: int, rows: int, tenants: int) -> Drain:
+        """*count* new rows, *rows* in a transaction."""
+        statement = data.insert_in_transactions(self.inserted + 1, count, rows, tenants)
+        self.inserted += count
+        return self._drainer.drain(statement, count)
+
+    def updates(self, count: int, rows: int) -> Drain:
+        """The *count* newest rows again, *rows* in a transaction."""
+        self.updated += count
+        statement = data.update_in_transactions(self.inserted - count + 1, count, rows)
+        return self._drainer.drain(statement, count)
+
+
+def log_parts(stack: Stack, handle: str) -> list[bytes]:
     """The log of a shape after its snapshot, chunk by chunk, through the package's own reader."""
-    reader = fleet.storage.reader(handle)
+    reader = stack.storage.reader(handle)
     parts = []
     try:
         offset = SNAPSHOT_END

@@ -27,6 +27,11 @@ class Run:
         self.sizes = (1, 300) if quick else (1, 1_000, 10_000)
         self.changes = 20_000 if quick else 200_000
         """Changes in a backlog of 100-row transactions; those of one row have a quarter of it."""
+        self.few = 10 if quick else 100
+        """Shapes whose conditions no index helps."""
+        self.many = 300 if quick else 10_000
+        """Shapes of one kind."""
+        self.very_many = 1_000 if quick else 100_000
         self.rows = 50_000 if quick else 1_000_000
         self.crowd = 500 if quick else 5_000
         """Clients that wait at once."""

@@ -21,6 +21,8 @@ def shapes_first(application: AsgiApplication) -> ShapesFirst:
     A shape request still goes through the project's middleware, URLs and decorators first, which decide
     whether it is answered. Then it leaves Django: no thread and no connection is held while it waits,
     and equal requests are answered directly for the time of the setting ``GRANT_TTL``. All other requests go through unchanged.
+    A server that says that it begins and ends is answered by *application*, or by the wrapper if that has no answer, as
+    Django has none.
     Put it outermost; other ASGI applications, such as Channels' ``ProtocolTypeRouter``, go inside.
     """
     # A project imports this module before it has set Django up.

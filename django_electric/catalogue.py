@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol, cast
 
+from django_electric.postgres.layouts import IS_LOST, SQL_TYPE
 from django_electric.postgres.relation import Column, Relation
+from django_electric.shapes.definition import ShapeDefinition
+from django_electric.where.types import EnumName, array_of
 
 
 class Cursor(Protocol):
@@ -19,8 +23,8 @@ class Cursor(Protocol):
 # Row by row, one column of the table. The sub-select knows whether the database's own collation orders
 # by byte: datlocprovider is new in Postgres 15, hence the detour by JSON; libc's C.UTF-8 orders by code
 # point, which in UTF-8 is the order of the bytes, and so do all collations of the builtin provider.
-# "Generated" is a column that the stream cannot carry: any before Postgres 18, from then on the virtual
-# ones (PROTOCOL section 4.9).
+# Turkish and Azeri are told by the names of locales, the column's and the database's: JSON again, since the
+# columns that hold them have other names in each version.
 _RELATION = """
 SELECT c.oid, n.nspname, c.relname, c.relkind = 'p',
        a.attname, a.atttypid, coalesce(element.typname, t.typname), a.atttypmod,
@@ -28,7 +32,7 @@ SELECT c.oid, n.nspname, c.relname, c.relkind = 'p',
        a.attnotnull,
        CASE WHEN array_position(i.indkey::int2[], a.attnum) < i.indnkeyatts
             THEN array_position(i.indkey::int2[], a.attnum) END,
-       a.attgenerated = 'v' OR (a.attgenerated <> '' AND current_setting('server_version_num')::int < 180000),
+       {is_lost},
        a.attcollation = 0 OR coalesce(
            CASE co.collprovider
                WHEN 'd' THEN (
@@ -38,7 +42,10 @@ SELECT c.oid, n.nspname, c.relname, c.relkind = 'p',
                WHEN 'b' THEN true
                WHEN 'c' THEN co.collcollate IN ({bytewise})
            END, false),
-       coalesce(co.collisdeterministic, true)
+       coalesce(co.collisdeterministic, true),
+       NOT concat_ws(' ', own.names, co.collctype, co.collcollate, to_jsonb(co) ->> 'colllocale',
+                     to_jsonb(co) ->> 'colliculocale') ~* '(^| )(tr|az)([^a-z]|$)',
+       {sql_type}
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -46,12 +53,15 @@ SELECT c.oid, n.nspname, c.relname, c.relkind = 'p',
   LEFT JOIN pg_catalog.pg_type element ON element.oid = t.typelem AND element.typarray = t.oid
   LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation
   LEFT JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indisprimary
+  CROSS JOIN (SELECT concat_ws(' ', datctype, to_jsonb(db) ->> 'datlocale', to_jsonb(db) ->> 'daticulocale') AS names
+                FROM pg_catalog.pg_database db WHERE datname = current_database()) own
  WHERE c.relkind IN ('r', 'p') AND {condition}
  ORDER BY a.attnum
 """
 _BYTEWISE = "'C', 'POSIX', 'C.UTF-8', 'C.utf8'"
-_BY_NAME = _RELATION.format(bytewise=_BYTEWISE, condition="n.nspname = %s AND c.relname = %s")
-_BY_OID = _RELATION.format(bytewise=_BYTEWISE, condition="c.oid = %s")
+_QUERY = partial(_RELATION.format, bytewise=_BYTEWISE, sql_type=SQL_TYPE, is_lost=IS_LOST)
+_BY_NAME = _QUERY(condition="n.nspname = %s AND c.relname = %s")
+_BY_OID = _QUERY(condition="c.oid = %s")
 
 # A type of the user's own may bear the name of a builtin one: it is another type to the evaluator. So
 # is "char", which is not char(n).
@@ -60,12 +70,15 @@ SELECT t.oid, t.typtype = 'd', t.typbasetype,
        CASE WHEN element.oid IS NULL THEN 0 ELSE element.oid END,
        CASE WHEN t.oid = '"char"'::regtype THEN '"char"'
             WHEN t.typtype = 'c' THEN 'record'
+            WHEN t.typtype = 'e' THEN n.nspname || '.' || t.typname
             WHEN t.typnamespace <> 'pg_catalog'::regnamespace AND EXISTS (
                 SELECT FROM pg_catalog.pg_type b
                  WHERE b.typname = t.typname AND b.typnamespace = 'pg_catalog'::regnamespace)
             THEN t.typnamespace::regnamespace::text || '.' || t.typname
-            ELSE t.typname END
+            ELSE t.typname END,
+       ARRAY(SELECT enumlabel::text FROM pg_catalog.pg_enum WHERE enumtypid = t.oid ORDER BY enumsortorder)
   FROM pg_catalog.pg_type t
+  JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
   LEFT JOIN pg_catalog.pg_type element ON element.oid = t.typelem AND element.typarray = t.oid
  WHERE t.oid = ANY(%s::oid[])
 """
@@ -86,6 +99,14 @@ def find_relation_by_oid(cursor: Cursor, oid: int) -> Relation | None:
     return _relation(cursor, cursor.fetchall())
 
 
+def has_changed(cursor: Cursor, definition: ShapeDefinition) -> bool:
+    """Whether the table of *definition* is gone, or has other columns than it had when that was made."""
+    relation = find_relation_by_oid(cursor, definition.relation_oid)
+    if relation is None:
+        return True
+    return ShapeDefinition.build(relation).relation_columns != definition.relation_columns
+
+
 def _relation(cursor: Cursor, rows: Sequence[Sequence[object]]) -> Relation | None:
     if not rows:
         return None
@@ -102,7 +123,7 @@ def _relation(cursor: Cursor, rows: Sequence[Sequence[object]]) -> Relation | No
 
 def _column(row: Sequence[object], unusual: Mapping[int, str]) -> Column:
     name, type_oid, type_name, modifier, dimensions, not_null, position, generated = row[:8]
-    is_bytewise, is_deterministic = row[8:]
+    is_bytewise, is_deterministic, lowers_ascii, sql_type = row[8:]
     plain = f"{type_name}[]" if dimensions else cast(str, type_name)
     if not is_deterministic:
         # Texts that differ may be equal: a type that no operator knows, so that nothing is guessed.
@@ -118,6 +139,8 @@ def _column(row: Sequence[object], unusual: Mapping[int, str]) -> Column:
         is_generated=bool(generated),
         evaluator_type=unusual.get(cast(int, type_oid), plain),
         is_bytewise=bool(is_bytewise),
+        lowers_ascii=bool(lowers_ascii),
+        sql_type=cast(str, sql_type),
     )
 
 
@@ -126,15 +149,17 @@ class _Type(NamedTuple):
     base: int
     element: int
     name: str
+    labels: Sequence[str]
+    """Of an enum, in their order."""
 
 
 def _evaluator_types(cursor: Cursor, oids: set[int]) -> dict[int, str]:
-    """Names of the types that are not Postgres's own, domains resolved, arrays as ``name[]``."""
+    """Names of the types that are not Postgres's own, domains resolved, arrays as ``name[]``, enums with their labels."""
     known: dict[int, _Type] = {}
     wanted = unusual = {oid for oid in oids if oid >= _FIRST_USER_OID or oid == _CHAR}
     while wanted:
         cursor.execute(_TYPES, ("{" + ",".join(map(str, wanted)) + "}",))
-        rows = cast(Sequence[tuple[int, bool, int, int, str]], cursor.fetchall())
+        rows = cast(Sequence[tuple[int, bool, int, int, str, Sequence[str]]], cursor.fetchall())
         found = {row[0]: _Type(*row[1:]) for row in rows}
         known.update(found)
         wanted = {oid for t in found.values() for oid in (t.base, t.element) if oid} - known.keys()
@@ -145,4 +170,8 @@ def _resolve(oid: int, known: Mapping[int, _Type]) -> str:
     found = known[oid]
     if found.is_domain:
         return _resolve(found.base, known)
-    return f"{_resolve(found.element, known)}[]" if found.element else found.name
+    if found.element:
+        return array_of(_resolve(found.element, known))
+    # Of a name with more than one dot nobody can tell the parts, nor an array from one that ends as its name does.
+    is_plain = found.name.count(".") == 1 and "[" not in found.name
+    return EnumName(found.name, tuple(found.labels)) if found.labels and is_plain else found.name

@@ -6,18 +6,22 @@ import time
 from collections.abc import Sequence
 from typing import ClassVar
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.shapes.definition import ShapeDefinition
+from django_electric.shapes.explanation import Explanation, explain
 
 
 class ShapeQuerySet(models.QuerySet["Shape"]):
     """The verbs of the catalogue."""
 
-    def register(self, definition: ShapeDefinition, stream_id: str) -> Shape:
-        """The live shape of *definition*: the one that exists, or a new one under a new handle."""
+    def register(self, definition: ShapeDefinition, stream_id: str, owner: str = "") -> Shape:
+        """The live shape of *definition*: the one that exists, or a new one under a new handle.
+
+        *owner* is the key of the user who asks for it, if it is anybody (``Access.user``).
+        """
         shape = Shape(
             stream_id=stream_id,
             identity=definition.identity,
@@ -28,6 +32,7 @@ class ShapeQuerySet(models.QuerySet["Shape"]):
             where=definition.where or "",
             columns=list(definition.columns) if definition.has_explicit_columns else [],
             definition=definition.to_json(),
+            owner=owner,
         )
         # Several processes may try at once; the constraint lets one of them succeed.
         while True:
@@ -81,6 +86,8 @@ class Shape(models.Model):
     where = models.TextField(blank=True, editable=False)
     columns = models.JSONField(default=list, blank=True, editable=False)
     definition = models.JSONField(editable=False)
+    owner = models.CharField(max_length=255, blank=True, default="", db_default="", editable=False)
+    """The user who asked for it first, as ``auth.User:7``. Users with the same rows share a shape."""
     snapshot = models.TextField(blank=True, editable=False)
     """``pg_current_snapshot()`` of the first rows, once they are complete."""
     snapshot_rows = models.BigIntegerField(null=True, blank=True, editable=False)
@@ -91,6 +98,11 @@ class Shape(models.Model):
     class Meta:
         verbose_name = _("shape")
         verbose_name_plural = _("shapes")
+        permissions: ClassVar = [
+            ("rotate_shape", "Can rotate shape"),
+            ("view_shape_log", "Can view the rows in the log of a shape"),
+            ("revoke_shape_owner", "Can end what the owners of shapes are reading"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["stream_id", "identity"], name="electric_shape_identity"
@@ -106,3 +118,19 @@ class Shape(models.Model):
     def to_definition(self) -> ShapeDefinition:
         """The definition as a value."""
         return ShapeDefinition.from_json(self.definition)
+
+    def rotate(self) -> Shape:
+        """Give the definition a new handle; the shape that the worker fills from now on.
+
+        Whoever follows the old one hears ``must-refetch``. Raises KeyError or ValueError for a definition
+        that another version of the package wrote.
+        """
+        definition = self.to_definition()
+        shapes = Shape.objects.using(self._state.db)
+        with transaction.atomic(self._state.db):
+            shapes.filter(pk=self.pk).delete()
+            return shapes.register(definition, self.stream_id, self.owner)
+
+    def explain(self) -> Explanation:
+        """How the worker finds the rows that belong to the shape."""
+        return explain(self.to_definition().parsed_where())

@@ -22,7 +22,7 @@ from example_project.embedded_postgres import THROW_AWAY_SETTINGS, Cluster, give
 _PLACE = "ELECTRIC_TEST_CLUSTER"
 
 # Dozens of workers and shapes, each with a slot and some connections, at once.
-_ROOM = {"max_connections": 300, "max_wal_senders": 60, "max_replication_slots": 60}
+_ROOM = {"max_connections": 1000, "max_wal_senders": 120, "max_replication_slots": 120}
 
 
 def _choose_place() -> str:

@@ -46,8 +46,8 @@ def _secret_key(*, development: bool) -> str:
     if secret := env.str("ELECTRIC_SECRET", default=""):
         # One secret is enough to run: the key is derived from it, the same in every process.
         return hashlib.sha256(f"django secret key from {secret}".encode()).hexdigest()
-    # No shape is served without ELECTRIC_SECRET or ELECTRIC_INSECURE. A system check says so, and
-    # to say it must be let run.
+    # Without ELECTRIC_SECRET or ELECTRIC_INSECURE only who signs in is served, and this process has to be
+    # the only one: sessions are signed with the key.
     return get_random_secret_key()
 
 

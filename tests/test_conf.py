@@ -105,6 +105,11 @@ def test_exactly_one_of_secret_and_insecure_opens_the_door(
         ("LONG_POLL_TIMEOUT", "2min", 120_000),
         ("LONG_POLL_TIMEOUT", "2M", 120_000),
         ("SHAPE_CHUNK_BYTES_THRESHOLD", "10", 10),
+        ("CACHE_MAX_AGE", 0, 0),
+        ("MAX_SHAPES", "1000", 1000),
+        ("MAX_SHAPES", "", None),
+        ("MAX_SHAPES", None, None),
+        ("CACHE_STALE_AGE", "0", 0),
         ("MAX_CONCURRENT_REQUESTS", '{"initial": 1, "existing": 2}', AdmissionLimits(1, 2)),
         ("MAX_CONCURRENT_REQUESTS", {"initial": 1, "existing": "2"}, AdmissionLimits(1, 2)),
         ("MAX_CONCURRENT_REQUESTS", AdmissionLimits(3, 4), AdmissionLimits(3, 4)),
@@ -112,6 +117,17 @@ def test_exactly_one_of_secret_and_insecure_opens_the_door(
         ("WAKEUP", "Notify ", "notify"),
         ("WAKEUP", "channels", "channels"),
         ("CHANNEL_LAYER", " wakeups ", "wakeups"),
+        ("GATEKEEPER_KEYS", None, ()),
+        ("GATEKEEPER_KEYS", "new, old,", ("new", "old")),
+        ("GATEKEEPER_KEYS", ["new", "old"], ("new", "old")),
+        (
+            "GATEKEEPER_KEYS",
+            "-----BEGIN KEY-----\\nx\\n-----END KEY-----\\n",
+            ("-----BEGIN KEY-----\nx\n-----END KEY-----",),
+        ),
+        ("TOKEN_TTL", "10min", 600_000),
+        ("AUTHORIZE", "app.access.authorize", "app.access.authorize"),
+        ("AUTHORIZE", "", None),
     ],
 )
 def test_values_are_read_as_python_or_as_text(key: str, given: object, value: object) -> None:
@@ -129,8 +145,9 @@ def test_values_are_read_as_python_or_as_text(key: str, given: object, value: ob
         ("LONG_POLL_TIMEOUT", "0", "must be a duration"),
         ("LONG_POLL_TIMEOUT", "-5", "must be a duration"),
         ("LONG_POLL_TIMEOUT", "5h", "must be a duration"),
-        ("CACHE_MAX_AGE", 0, "greater than 0"),
-        ("CACHE_MAX_AGE", -1, "greater than 0"),
+        ("CACHE_MAX_AGE", -1, "0 or more"),
+        ("MAX_SHAPES", 0, "greater than 0"),
+        ("CACHE_STALE_AGE", "-5", "0 or more"),
         ("CACHE_MAX_AGE", "many", ""),
         ("CACHE_MAX_AGE", None, ""),
         ("MAX_CONCURRENT_REQUESTS", "{", ""),
@@ -145,6 +162,11 @@ def test_values_are_read_as_python_or_as_text(key: str, given: object, value: ob
         ("WAKEUP", None, "must be one of socket, notify, channels"),
         ("CHANNEL_LAYER", " ", "must name one of CHANNEL_LAYERS"),
         ("CHANNEL_LAYER", None, "must name one of CHANNEL_LAYERS"),
+        ("GATEKEEPER_KEYS", {"a": 1}, "must be a list of keys"),
+        ("GATEKEEPER_KEYS", [1], "must be a list of keys"),
+        ("TOKEN_TTL", 0, "must be a duration"),
+        ("AUTHORIZE", "authorize", "must be the dotted path"),
+        ("AUTHORIZE", "app/access.py:authorize", "must be the dotted path"),
     ],
 )
 def test_a_value_that_cannot_be_read_is_named_with_its_variable_and_its_remedy(
@@ -162,7 +184,7 @@ def test_a_value_that_cannot_be_read_is_named_with_its_variable_and_its_remedy(
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    found = problems({"default": {"CACHE_MAX_AGE": 0, "INSECURE": "x", "TYPO": 1}})
+    found = problems({"default": {"CACHE_MAX_AGE": -1, "INSECURE": "x", "TYPO": 1}})
     assert len(found) == 3
 
 

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 import django_electric
-from django_electric import checks, conf
+from django_electric import checks, conf, gate_checks, shape_checks
+from django_electric.upkeep import probes
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 PACKAGE = Path(django_electric.__file__).parent
 COMMANDS = sorted(path.stem for path in (PACKAGE / "management" / "commands").glob("[!_]*.py"))
-CHECK_IDS = sorted(
-    set(re.findall(r'id="(electric\.[EWI]\d{3})"', Path(checks.__file__).read_text()))
+CHECKS = "".join(
+    Path(module.__file__).read_text() for module in (checks, shape_checks, gate_checks, probes)
 )
+CHECK_IDS = sorted(set(re.findall(r'id="(electric\.[EWI]\d{3})"', CHECKS)))
 
 pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason="there are no docs here to look at")
 
@@ -73,7 +75,7 @@ def test_no_check_is_documented_that_does_not_exist() -> None:
 
 
 def test_no_check_is_spoken_of_in_the_code_that_does_not_exist() -> None:
-    spoken_of = set(re.findall(r"electric\.[EWI]\d{3}", Path(checks.__file__).read_text()))
+    spoken_of = set(re.findall(r"electric\.[EWI]\d{3}", CHECKS))
     assert spoken_of == set(CHECK_IDS)
 
 
@@ -84,3 +86,15 @@ def test_every_command_is_documented_with_all_its_options(command: str) -> None:
     source = (PACKAGE / "management" / "commands" / f"{command}.py").read_text()
     for option in re.findall(r'"(--[a-z-]+)"', source):
         assert f"`{option}" in text, option
+
+
+@pytest.mark.parametrize("name", django_electric.__all__)
+def test_what_a_project_imports_is_there_and_is_explained(name: str) -> None:
+    assert getattr(django_electric, name).__name__ == name
+    text = (REFERENCE.parent / "how-to" / "auth.md").read_text()
+    assert re.search(rf"(?:`|import |\(|, ){name}\b", text)
+
+
+def test_nothing_else_is_there() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        django_electric.nothing  # type: ignore[attr-defined]  # noqa: B018  # that is the point

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
 from django_electric.models import Shape, ShapeQuerySet, new_handle
@@ -138,3 +139,27 @@ def test_processes_that_register_at_the_same_moment_get_one_shape() -> None:
         thread.join()
     assert len(handles) == 6
     assert len(set(handles)) == 1
+
+
+# --- Rotating -------------------------------------------------------------------------------------
+
+
+def test_a_rotated_shape_is_another_with_the_same_definition() -> None:
+    shape = Shape.objects.register(SOME, "default")
+    new = shape.rotate()
+    assert [row.handle for row in Shape.objects.all()] == [new.handle]
+    assert new.handle != shape.handle
+    assert new.to_definition() == SOME
+    assert new.status == Shape.Status.REGISTERED
+
+
+def test_a_shape_that_cannot_be_read_is_not_rotated_and_stays() -> None:
+    shape = Shape.objects.register(SOME, "default")
+    shape.definition = {"another": "version"}
+    with pytest.raises(KeyError):
+        shape.rotate()
+    assert Shape.objects.filter(pk=shape.pk).exists()
+
+
+def test_the_migrations_say_what_the_models_do() -> None:
+    call_command("makemigrations", "django_electric", check=True, dry_run=True, verbosity=0)

@@ -15,3 +15,5 @@ DISPLAY_SETTINGS: Final = "; ".join(f"SET {setting}" for setting in _SETTINGS)
 """For a session of our own."""
 LOCAL_DISPLAY_SETTINGS: Final = "; ".join(f"SET LOCAL {setting}" for setting in _SETTINGS)
 """For one transaction of a session that others use too."""
+FUNCTION_DISPLAY_SETTINGS: Final = " ".join(f"SET {setting}" for setting in _SETTINGS)
+"""For what a function does, as clauses of its definition."""

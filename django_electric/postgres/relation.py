@@ -41,8 +41,12 @@ class Column:
     is_generated: bool = False
     evaluator_type: str = ""
     """Name by which ``where`` knows the type: domains resolved, ``int4[]`` for arrays."""
+    sql_type: str = ""
+    """As a statement names it, whatever the search path, with its modifier and collation."""
     is_bytewise: bool = True
     """Whether text is ordered by byte: collation C or POSIX, or no collation at all."""
+    lowers_ascii: bool = True
+    """Whether the letters of ASCII have their lower case in ASCII: not in Turkish and Azeri, where I becomes ı."""
 
 
 @dataclass(frozen=True, slots=True)

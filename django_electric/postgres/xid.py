@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 _MASK = 0xFFFFFFFF
 _HALF = 0x80000000
+_NONE: frozenset[int] = frozenset()
+"""Of all snapshots that were taken while nobody wrote; there may be one for each of many shapes."""
 
 
 def precedes(a: int, b: int) -> bool:
@@ -31,7 +33,7 @@ class PgSnapshot:
 
     xmin: int
     xmax: int
-    xip: frozenset[int] = frozenset()
+    xip: frozenset[int] = _NONE
     wal_lsn: int | None = None
     """A WAL position after the snapshot was taken: whatever it sees was committed before."""
 
@@ -40,7 +42,7 @@ class PgSnapshot:
         """Read ``xmin:xmax:xip,xip,…`` or, as `str` writes it, with ``@lsn`` behind. Raises ValueError."""
         visible, _, lsn = text.partition("@")
         xmin, xmax, xip = visible.split(":")
-        running = frozenset(int(x) for x in xip.split(",") if x)
+        running = frozenset(map(int, xip.split(","))) if xip else _NONE
         return cls(int(xmin), int(xmax), running, int(lsn) if lsn else None)
 
     def __str__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -29,7 +29,9 @@ LARGEST_JUMP: Final = 3600
 
 _REQUEST_ID = re.compile(r"[!-~]{20,200}", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
-_PREFLIGHT_HEADERS = ("if-none-match", "traceparent")
+_PREFLIGHT_HEADERS = ("if-none-match", "traceparent", "authorization", "content-type")
+_WHOSE: Final = "cookie, authorization"
+"""Request headers by which the project knows who asks."""
 _EXPOSED = (
     "electric-cursor,electric-handle,electric-has-data,electric-offset,electric-schema,"
     "electric-up-to-date,electric-internal-known-error,retry-after"
@@ -72,6 +74,7 @@ def answer_headers(
         "etag": f'"{tag}"' if has_news else f'"{tag}:{moment.tick}"',
     }
     if headers["content-type"] == EVENT_STREAM:
+        headers["connection"] = "keep-alive"
         # nginx and others would hold events back to fill their buffers.
         headers["x-accel-buffering"] = "no"
     if isinstance(answer, NoNews) or answer.is_up_to_date:
@@ -146,6 +149,23 @@ def is_request_id(text: str) -> bool:
     return _REQUEST_ID.fullmatch(text) is not None
 
 
+def negotiated(headers: Headers, *, is_gzipped: bool) -> Headers:
+    """Of an answer whose form depends on ``Accept-Encoding``."""
+    negotiated = {**headers, "vary": "accept-encoding"}
+    if is_gzipped:
+        negotiated["content-encoding"] = "gzip"
+        # Other bytes than those of the answer that is not compressed, but they mean the same.
+        negotiated["etag"] = f"W/{headers['etag']}"
+    return negotiated
+
+
+def not_modified(headers: Headers, if_none_match: str | None) -> Headers:
+    """Of a 304: the tag is as weak as the one that the client holds, so that caches know whose it is."""
+    held = f"W/{headers['etag']}"
+    is_weak = if_none_match is not None and held in if_none_match
+    return {**headers, "vary": "accept-encoding", **({"etag": held} if is_weak else {})}
+
+
 def refetch_headers(handle: str | None) -> Headers:
     """409: with the handle to go on with it may be cached a minute, without one a second."""
     if handle is None:
@@ -177,6 +197,35 @@ def cors_headers(origin: str | None, *, is_shape_route: bool) -> Headers:
         if is_shape_route
         else "GET, HEAD",
     }
+
+
+def personal(headers: Mapping[str, str]) -> Headers:
+    """*headers* of an answer for one user: no cache that others share may keep it.
+
+    The user's own browser asks every time, so that whoever may no longer see it does not; what has not
+    changed is not sent again (``etag``).
+    """
+    given = headers.get("vary")
+    kept = {**headers, "vary": f"{given}, {_WHOSE}" if given else _WHOSE}
+    if "no-store" not in headers.get("cache-control", ""):
+        kept["cache-control"] = "private, no-cache"
+    return kept
+
+
+def finished(
+    headers: Mapping[str, str], method: str, origin: str | None, *, is_shape_route: bool
+) -> Headers:
+    """With what every answer but 401 has; nothing that answers a POST or a DELETE is cached."""
+    finished = {**headers, **cors_headers(origin, is_shape_route=is_shape_route)}
+    if method in ("POST", "DELETE") and headers.get("cache-control") != FRAMEWORK_DEFAULT:
+        finished["cache-control"] = "no-cache"
+        finished.pop("surrogate-control", None)
+    return finished
+
+
+def identity_headers(request_id: str) -> Headers:
+    """Who answers which request (section 1.2): on every answer."""
+    return {"electric-server": SERVER, "x-request-id": request_id}
 
 
 def preflight_headers(requested: str | None) -> Headers:

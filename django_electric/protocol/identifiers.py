@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from typing import NamedTuple
 
 _LONGEST = 63
@@ -43,6 +44,31 @@ def parse_columns(text: str) -> tuple[str, ...]:
     ('id', 'Name')
     """
     return tuple(parse_identifier(part) for part in split_outside_quotes(text, ","))
+
+
+def table_text(table: TableName) -> str:
+    """As `parse_table` reads it, with quotes where they are needed.
+
+    >>> table_text(TableName("public", "items")), table_text(TableName("My", 'a"b'))
+    ('public.items', '"My"."a""b"')
+    """
+    return f"{identifier_text(table.schema)}.{identifier_text(table.name)}"
+
+
+def columns_text(names: Iterable[str]) -> str:
+    """As `parse_columns` reads it, with quotes where they are needed.
+
+    >>> columns_text(["id", "Full name", "a,b"])
+    'id,"Full name","a,b"'
+    """
+    return ",".join(map(identifier_text, names))
+
+
+def identifier_text(name: str) -> str:
+    """As `parse_identifier` reads it, with quotes if they are needed."""
+    if name and _is_plain(name) and name == name.translate(_TO_LOWER):
+        return name
+    return '"' + name.replace('"', '""') + '"'
 
 
 def parse_identifier(text: str) -> str:

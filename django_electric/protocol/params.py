@@ -13,7 +13,29 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from django_electric.errors import ElectricError
-from django_electric.protocol.identifiers import TableName, parse_columns, parse_table
+from django_electric.postgres.values import is_text
+from django_electric.protocol.access import Access
+from django_electric.protocol.identifiers import TableName, parse_table
+from django_electric.protocol.query import (
+    COLUMNS,
+    COMPACTION,
+    CURSOR,
+    EXPERIMENTAL_LIVE_SSE,
+    HANDLE,
+    IS_INVALID,
+    LIVE,
+    LIVE_SSE,
+    LOG,
+    OFFSET,
+    PARAMS,
+    QUERYABLE_COLUMNS,
+    REPLICA,
+    SUBSET_NESTED,
+    SUBSET_PREFIX,
+    TABLE,
+    WHERE,
+    Parameter,
+)
 from django_electric.shapes.definition import LogMode, Replica
 from django_electric.shapes.offset import BEFORE_ALL, INFINITE, LogOffset
 
@@ -22,11 +44,7 @@ Errors = Mapping[str, object]
 T = TypeVar("T")
 
 NOW: Final = "now"
-IS_INVALID: Final = "is invalid"
 BLANK: Final = "can't be blank"
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-_REPLICAS: dict[str, Replica] = {"default": "default", "full": "full"}
-_LOG_MODES: dict[str, LogMode] = {"full": "full", "changes_only": "changes_only"}
 _BRACKETS = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
 
 
@@ -54,6 +72,8 @@ class ShapeParams:
     queryable_columns: tuple[str, ...] | None = None
     replica: Replica = "default"
     log_mode: LogMode = "full"
+    access: Access | None = None
+    """What the rest can only narrow; None if who asks may see everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +113,20 @@ class DeleteRequest:
     handle: str | None
 
 
-def parse(query: Mapping[str, object]) -> ShapeRequest:
-    """The request to read a shape. *query* comes from `nest`. Raises InvalidRequest."""
-    casts = _Casts(query)
+def parse(query: Mapping[str, object], access: Access | None = None) -> ShapeRequest:
+    """The request to read a shape. *query* comes from `nest`. Raises InvalidRequest.
+
+    With an *access* the client need not name the table, and cannot name another.
+    """
+    casts = _Casts(query, access)
     shape = casts.shape()
-    is_live = casts.flag("live")
-    is_sse = casts.flag("live_sse") if "live_sse" in query else casts.strict_sse_alias()
-    is_compacted = casts.read("experimental_compaction", _boolean) or False
-    offset_text = casts.text("offset")
-    handle, cursor = casts.text("handle"), casts.text("cursor")
-    if offset_text is None and "offset" not in casts.errors:
-        casts.errors["offset"] = [BLANK]
+    is_live = casts.flag(LIVE)
+    is_sse = casts.flag(LIVE_SSE) if LIVE_SSE.name in query else casts.strict_sse_alias()
+    is_compacted = casts.read(COMPACTION) or False
+    offset_text = casts.read(OFFSET)
+    handle, cursor = casts.read(HANDLE), casts.read(CURSOR)
+    if offset_text is None:
+        casts.errors.setdefault(OFFSET.name, [BLANK])
     casts.raise_errors()
     offset = _offset(offset_text or "")
     _check_together(offset, handle, is_live=is_live, is_sse=is_sse)
@@ -119,15 +142,26 @@ def parse(query: Mapping[str, object]) -> ShapeRequest:
     )
 
 
-def parse_delete(query: Mapping[str, object]) -> DeleteRequest:
-    """The request to drop a shape (section 1.6): booleans are strict, the offset means nothing."""
-    casts = _Casts(query)
+def parse_definition(query: Mapping[str, object], access: Access | None = None) -> ShapeParams:
+    """The shape that *query* means, whatever it says of offsets. Raises InvalidRequest."""
+    casts = _Casts(query, access)
     shape = casts.shape()
-    for name in ("live", "live_sse", "experimental_compaction"):
-        casts.read(name, _boolean)
-    handle = casts.text("handle")
     casts.raise_errors()
-    if casts.text("table") is not None:
+    return shape()
+
+
+def parse_delete(query: Mapping[str, object], access: Access | None = None) -> DeleteRequest:
+    """The request to drop a shape (section 1.6): booleans are strict, the offset means nothing.
+
+    With an *access* it is always the shape that the definition means, whatever the handle.
+    """
+    casts = _Casts(query, access)
+    shape = casts.shape()
+    for parameter in (LIVE, LIVE_SSE, COMPACTION):
+        casts.read(parameter)
+    handle = casts.read(HANDLE)
+    casts.raise_errors()
+    if access is not None or casts.read(TABLE) is not None:
         return DeleteRequest(shape(), handle)
     if handle is None:
         raise invalid("handle", "can't be blank when shape definition is missing")
@@ -157,11 +191,11 @@ def nest(pairs: Pairs) -> dict[str, object]:
 def subset_members(query: Mapping[str, object]) -> dict[str, object] | None:
     """What stands under ``subset__…`` or ``subset[…]``; None if nothing does."""
     members: dict[str, object] = {
-        key.removeprefix("subset__"): value
+        key.removeprefix(SUBSET_PREFIX): value
         for key, value in query.items()
-        if key.startswith("subset__")
+        if key.startswith(SUBSET_PREFIX)
     }
-    nested = query.get("subset")
+    nested = query.get(SUBSET_NESTED)
     if isinstance(nested, Mapping):
         members.update(nested)
     return members if members or isinstance(nested, Mapping) else None
@@ -170,57 +204,60 @@ def subset_members(query: Mapping[str, object]) -> dict[str, object] | None:
 class _Casts:
     """Reads parameters one by one and collects what is wrong with them (stage A)."""
 
-    def __init__(self, query: Mapping[str, object]) -> None:
+    def __init__(self, query: Mapping[str, object], access: Access | None) -> None:
         self.query = query
+        self.access = access
         self.errors: dict[str, list[str]] = {}
 
-    def read(self, name: str, read: Callable[[str], T]) -> T | None:
-        """The value of *name*; None if it is absent, blank or wrong."""
-        value = self.query.get(name)
+    def read(self, parameter: Parameter[T]) -> T | None:
+        """The value of *parameter*; None if it is absent, blank or wrong."""
+        value = self.query.get(parameter.name)
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
         try:
-            if not isinstance(value, str) or "\0" in value:
+            if not isinstance(value, str) or not is_text(value):
                 raise ValueError(IS_INVALID)
-            return read(value)
+            return parameter.read(value)
         except ValueError as error:
-            self.errors[name] = [str(error)]
+            self.errors[parameter.name] = [str(error)]
             return None
 
-    def text(self, name: str) -> str | None:
-        return self.read(name, str)
-
-    def flag(self, name: str) -> bool:
+    def flag(self, parameter: Parameter[bool]) -> bool:
         """Present and anything but the text ``false`` is true, even blank (section 2.2)."""
-        return name in self.query and self.query[name] not in ("false", False, None)
+        return self.query.get(parameter.name, False) not in ("false", False, None)
 
     def strict_sse_alias(self) -> bool:
-        value = self.read("experimental_live_sse", _boolean)
-        if "experimental_live_sse" in self.errors:
-            self.errors["live_sse"] = self.errors.pop("experimental_live_sse")
+        value = self.read(EXPERIMENTAL_LIVE_SSE)
+        if EXPERIMENTAL_LIVE_SSE.name in self.errors:
+            self.errors[LIVE_SSE.name] = self.errors.pop(EXPERIMENTAL_LIVE_SSE.name)
         return value or False
 
     def params(self) -> tuple[tuple[str, str], ...] | None:
-        value = self.query.get("params")
+        value = self.query.get(PARAMS.name)
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
         # ``params[]=x`` is a list, not a mapping: its only name is empty.
         if not isinstance(value, Mapping) or not all(n and _is_text(v) for n, v in value.items()):
-            self.errors["params"] = [IS_INVALID]
+            self.errors[PARAMS.name] = [IS_INVALID]
             return None
         return tuple(sorted(value.items()))
 
     def shape(self) -> Callable[[], ShapeParams]:
         """Cast what defines a shape now; check the table, stages F and G, when called."""
-        table = self.text("table")
-        where, params = self.text("where"), self.params()
-        columns = self.read("columns", parse_columns)
-        queryable = self.read("queryable_columns", parse_columns)
-        replica = self.read("replica", lambda text: _one_of(text, _REPLICAS)) or "default"
-        log_mode = self.read("log", lambda text: _one_of(text, _LOG_MODES)) or "full"
-        given = params if where else None
+        table = self.read(TABLE)
+        where, params = self.read(WHERE), self.params()
+        columns = self.read(COLUMNS)
+        queryable = self.read(QUERYABLE_COLUMNS)
+        replica = self.read(REPLICA) or "default"
+        log_mode = self.read(LOG) or "full"
+        given, access = params if where else None, self.access
+        if access is not None and (where, given) == (access.where, _numbered(access.params)):
+            # Whoever repeats what is allowed, word for word, narrows nothing.
+            where, given = None, None
+        if access is not None and columns == access.columns:
+            columns = None
         return lambda: ShapeParams(
-            _table(table), where, given, columns, queryable, replica, log_mode
+            _table(table, access), where, given, columns, queryable, replica, log_mode, access
         )
 
     def raise_errors(self) -> None:
@@ -228,27 +265,27 @@ class _Casts:
             raise InvalidRequest(self.errors)
 
 
+def _numbered(values: tuple[str, ...]) -> tuple[tuple[str, str], ...] | None:
+    """As a request gives the values of ``$1``…"""
+    return tuple(sorted((str(number), value) for number, value in enumerate(values, 1))) or None
+
+
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and "\0" not in value
+    return isinstance(value, str) and is_text(value)
 
 
-def _one_of(text: str, choices: Mapping[str, T]) -> T:
-    if text not in choices:
-        raise ValueError(IS_INVALID)
-    return choices[text]
-
-
-def _boolean(text: str) -> bool:
-    return _one_of(text, _BOOLEANS)
-
-
-def _table(text: str | None) -> TableName:
+def _table(text: str | None, access: Access | None) -> TableName:
     if text is None:
-        raise invalid("table", BLANK)
+        if access is None:
+            raise invalid("table", BLANK)
+        return access.table
     try:
-        return parse_table(text)
+        table = parse_table(text)
     except ValueError as error:
         raise invalid("table", str(error)) from None
+    if access is not None and table != access.table:
+        raise invalid("table", "is not the table of this shape: leave it out")
+    return table
 
 
 def _offset(text: str) -> LogOffset | None:

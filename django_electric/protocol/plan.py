@@ -88,6 +88,8 @@ def plan(
     if request.offset is None:
         if not log.snapshot_chunks:
             return Wait(Awaiting.FIRST_ROWS, log.last_offset)
+        if etag(handle, request, log.last_offset) in known_tags:
+            return NotModified(log.last_offset, is_up_to_date=True)
         return NoNews(log.last_offset)
     if request.offset > log.last_offset:
         return Wait(Awaiting.BOUNDS, log.last_offset)

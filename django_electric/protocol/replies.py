@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from django_electric.protocol.headers import (
@@ -53,9 +53,34 @@ def snapshot_failed(status: int, text: str) -> Reply:
     """The first rows could not be read (section 7.5)."""
     if status == 409:
         return refetch(None)
+    if status == 400:
+        return invalid_request({"where": [text]})
     if status == 503:
         return message(503, text, retry_after=10, is_known=True)
     return message(status, text)
+
+
+def challenge(text: str) -> Reply:
+    """401 to whoever may come back with another token, or signed in (RFC 6750, section 3)."""
+    reply = message(401, text)
+    header = f'Bearer error="invalid_token", error_description="{text}"'
+    return Reply(reply.status, {**reply.headers, "www-authenticate": header}, reply.body)
+
+
+def mismatch(text: str, fields: Collection[str]) -> Reply:
+    """403 that names the parameters that are not those of the token."""
+    errors = {name: ["is not the token's"] for name in fields}
+    return failure(403, {"message": text, "errors": errors})
+
+
+def ticket(body: bytes) -> Reply:
+    """What the gatekeeper gives out, for nobody else and kept by nobody."""
+    return Reply(200, {"content-type": JSON, "cache-control": "no-store"}, body)
+
+
+def let_through(headers: Headers) -> Reply:
+    """204 to a proxy that asks whether it may."""
+    return Reply(204, {"cache-control": "no-store", **headers})
 
 
 def overloaded(kind: str, limit: int, retry_after: int) -> Reply:
@@ -121,6 +146,14 @@ NOT_READY = message(
     " database. Electric has to wait for all pending transactions to commit or rollback before it can create"
     " the replication slot.",
     retry_after=5,
+)
+POST_ONLY = message(405, "The gatekeeper takes POST only")
+NO_KEYS = message(
+    503,
+    "The gatekeeper has no keys: set GATEKEEPER_KEYS (ELECTRIC_GATEKEEPER_KEYS) in the ELECTRIC setting.",
+)
+NOT_MEANT = message(
+    403, "CSRF token missing or incorrect: send it as X-CSRFToken, as every POST with a session."
 )
 DELETE_DISABLED = message(405, "DELETE not allowed")
 NO_SHAPE = message(404, "No existing shape found")

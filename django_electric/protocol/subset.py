@@ -5,23 +5,28 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Final, NoReturn, TypeVar
+from typing import Final, TypeVar
 
 from django_electric.postgres.relation import Relation
+from django_electric.postgres.values import is_text
 from django_electric.postgres.xid import PgSnapshot
+from django_electric.protocol.body import strict_json
 from django_electric.protocol.headers import JSON, Headers
 from django_electric.protocol.messages import encode
-from django_electric.protocol.params import IS_INVALID, InvalidRequest, ShapeRequest
+from django_electric.protocol.params import InvalidRequest, ShapeRequest
+from django_electric.protocol.query import IS_INVALID, LARGEST_INTEGER
 from django_electric.shapes.offset import BEFORE_ALL, LogOffset
 from django_electric.shapes.snapshot_sql import Subset
 from django_electric.where import (
+    Analyse,
+    Locale,
     SortKey,
     SubqueryError,
     Where,
     WhereError,
+    delegated_where,
     parse_order_by,
     parse_where,
 )
@@ -30,8 +35,6 @@ T = TypeVar("T")
 
 MARKS: Final = 1 << 31
 """A ``snapshot_mark`` is a random number below this one."""
-_LARGEST = (1 << 63) - 1
-"""What LIMIT and OFFSET take."""
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 _FIRST_CHUNK_END = LogOffset(0, 0)
 
@@ -40,12 +43,15 @@ _FIRST_CHUNK_END = LogOffset(0, 0)
 
 
 def parse_subset(
-    members: Mapping[str, object], relation: Relation, queryable: Collection[str] | None = None
+    members: Mapping[str, object],
+    relation: Relation,
+    queryable: Collection[str] | None = None,
+    analyse: Analyse | None = None,
 ) -> Subset:
     """The subset of a shape on *relation* that *members* ask for; others than those known are ignored.
 
-    *queryable* are the columns that it may name, None for all. Raises InvalidRequest, whose errors
-    stand under ``subset``.
+    *queryable* are the columns that it may name, None for all. *analyse* asks Postgres about a clause
+    that is not understood here. Raises InvalidRequest, whose errors stand under ``subset``.
     """
     casts = _Casts(members)
     where, order_by, params = casts.text("where"), casts.text("order_by"), casts.params()
@@ -60,19 +66,39 @@ def parse_subset(
         for c in relation.columns
         if queryable is None or c.name in queryable
     }
-    parsed_where = casts.parsed("where", lambda: _where(where, types, params))
+    parsed_where = casts.parsed("where", lambda: _where(where, types, params, analyse))
     keys = casts.parsed("order_by", lambda: _sort_keys(order_by, types))
     casts.raise_errors()
     return Subset(parsed_where, keys or (), limit, offset)
 
 
-def refused_literal(subset: Subset, message: str) -> InvalidRequest:
-    """Postgres did not take what the client wrote: its *message*, not in a list (section 11.1)."""
-    return InvalidRequest({"subset": {"where" if subset.where else "order_by": message}})
+_NO_ORDER: Final = "could not identify an ordering operator"
+
+
+class FailsOnRow(InvalidRequest):
+    """A condition fails on a row, and Postgres's message may hold a value of that row."""
+
+
+def refused_clause(
+    subset: Subset, message: str, *, has_condition: bool = False
+) -> FailsOnRow | None:
+    """Postgres did not take what the client wrote: its *message*, not in a list (section 11.1).
+
+    The clauses of the subset are suspected first, then the condition of the shape, if it *has_condition*.
+    None if there is nothing of the client's.
+    """
+    if subset.order_by and (message.startswith(_NO_ORDER) or not (subset.where or has_condition)):
+        return FailsOnRow({"subset": {"order_by": message}})
+    if subset.where:
+        return FailsOnRow({"subset": {"where": message}})
+    return FailsOnRow({"where": [message]}) if has_condition else None
 
 
 def _where(
-    text: str | None, types: Mapping[str, str], params: Mapping[str, str] | None
+    text: str | None,
+    types: Mapping[str, str],
+    params: Mapping[str, str] | None,
+    analyse: Analyse | None,
 ) -> Where | None:
     if text is None:
         return None
@@ -80,6 +106,27 @@ def _where(
         return parse_where(text, types, params, by_postgres=True)
     except SubqueryError:
         raise WhereError("Subqueries are not allowed in subsets") from None
+    except WhereError as error:
+        if error.is_final or analyse is None:
+            raise
+        return _analysed(text, types, params or {}, error, analyse)
+
+
+def _analysed(
+    text: str,
+    types: Mapping[str, str],
+    params: Mapping[str, str],
+    refusal: WhereError,
+    analyse: Analyse,
+) -> Where:
+    """The clause as Postgres prints it, if its answer depends on the row alone and on columns that may be named."""
+    try:
+        analysis = analyse(text, {int(name): value for name, value in params.items()})
+    except WhereError as error:
+        raise WhereError(f"{refusal.message} ({error.message})", field=refusal.field) from error
+    if analysis is None or not types.keys() >= set(analysis.columns):
+        raise refusal
+    return delegated_where(analysis, types, Locale(collation_is_c=False, lowers_ascii=False))
 
 
 def _sort_keys(text: str | None, columns: Mapping[str, str]) -> tuple[SortKey, ...]:
@@ -105,7 +152,7 @@ class _Casts:
 
     def text(self, name: str) -> str | None:
         value = self._given(name)
-        if value is None or (isinstance(value, str) and "\0" not in value):
+        if value is None or (isinstance(value, str) and is_text(value)):
             return value
         self.errors[name] = [IS_INVALID]
         return None
@@ -120,7 +167,7 @@ class _Casts:
             self.errors[name] = [IS_INVALID]
             return None
         number = int(str(value))
-        if number > _LARGEST:
+        if number > LARGEST_INTEGER:
             self.errors[name] = [IS_INVALID]
         elif number < least:
             self.errors[name] = [message]
@@ -157,14 +204,9 @@ def _decoded(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value, parse_int=str, parse_float=str, parse_constant=_no_json)
+        return strict_json(value, str)
     except (ValueError, RecursionError):
         raise ValueError("params must be valid JSON") from None
-
-
-def _no_json(word: str) -> NoReturn:
-    """``NaN`` and ``Infinity``, which Python takes for JSON."""
-    raise ValueError(word)
 
 
 def _text_of(value: object) -> str:
@@ -172,7 +214,7 @@ def _text_of(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    if not isinstance(value, str) or "\0" in value:
+    if not isinstance(value, str) or not is_text(value):
         raise ValueError(IS_INVALID)
     return value
 

@@ -7,9 +7,12 @@ there", and waiting is the caller's, on `fileno`.
 
 from __future__ import annotations
 
+import re
 import select
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +26,32 @@ from django_electric.postgres.relation import quote_identifier, quote_literal
 from django_electric.postgres.streaming import encode_status_update
 
 _WAIT = 0.25
+_NOTICE_OUR_END = "SET client_connection_check_interval = '2s'"
+"""A backend that waits for a lock does not notice that its client is gone. It would go on to hold the
+advisory lock, and the slot that it is making, for as long as a transaction of somebody else lasts."""
+
+
+_MISTAKES = (
+    (
+        re.compile(
+            "(must be superuser or replication role|permission denied).*wal ?sender", re.I | re.S
+        ),
+        "The database role may not replicate; run, as a superuser: ALTER ROLE <role> REPLICATION;",
+    ),
+    (
+        re.compile("unsupported startup parameter: replication"),
+        "The database is reached through a pooler, which carries no replication: give the worker a direct "
+        "connection (DATABASE_URL, or DATABASES in the settings).",
+    ),
+    (
+        re.compile(
+            "root certificate file|certificate verify failed|no encryption|server does not support SSL"
+        ),
+        "The database and its client do not agree on encryption: {}. See sslmode and sslrootcert, in the query of "
+        "DATABASE_URL or under OPTIONS in DATABASES.",
+    ),
+)
+"""Texts of the server or of libpq that no waiting will change, and what is to be done."""
 
 
 def is_readable(fd: int, seconds: float) -> bool:
@@ -32,15 +61,11 @@ def is_readable(fd: int, seconds: float) -> bool:
     return bool(poll.poll(seconds * 1000))
 
 
-def conninfo_of(params: Mapping[str, object], **more: str) -> str:
-    """A libpq connection string from Django's connection parameters; what libpq does not know is left out."""
-    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
-    chosen = {k: str(v) for k, v in params.items() if k in known and v is not None}
-    return make_conninfo("", **{**chosen, "client_encoding": "UTF8", **more})
-
-
 class ReplicationConnection:
-    """One walsender of our own. SQL is possible until `start_streaming`."""
+    """One walsender of our own. SQL is possible until `start_streaming`.
+
+    One thread uses it; another one may `confirm_again` meanwhile.
+    """
 
     def __init__(self, conninfo: str, *, while_waiting: Callable[[], None] = lambda: None) -> None:
         """*while_waiting* is called several times a second while a query runs; it may raise."""
@@ -50,8 +75,17 @@ class ReplicationConnection:
                 make_conninfo(conninfo, replication="database"), autocommit=True
             )
         except psycopg.OperationalError as error:
-            raise _connection_error(error) from error
+            raise connection_error(error) from error
         self._pgconn = self._connection.pgconn
+        self._lock = threading.Lock()
+        """Held while libpq works on the stream: it takes one thread at a time."""
+        self._status = (0, 0)
+        """What was confirmed last; 0 stands for nothing."""
+        self.confirmed_at = self._told_at = time.monotonic()
+        self.heard = 0
+        """Grows with every frame."""
+        with suppress(psycopg.Error):  # not every system can look
+            self.query(_NOTICE_OUR_END)
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +157,8 @@ class ReplicationConnection:
     def receive(self) -> None:
         """Take what has arrived from the socket. Raises ReplicationLost."""
         try:
-            self._pgconn.consume_input()
+            with self._lock:
+                self._pgconn.consume_input()
         except psycopg.OperationalError as error:
             raise ReplicationLost(str(error).strip()) from error
 
@@ -136,10 +171,12 @@ class ReplicationConnection:
         take = self._pgconn.get_copy_data
         while True:
             try:
-                size, data = take(1)
+                with self._lock:
+                    size, data = take(1)
             except psycopg.Error as error:
                 raise _stream_error(str(error)) from error
             if size > 0:
+                self.heard += 1
                 yield bytes(data)
             elif size == 0:
                 return
@@ -153,14 +190,30 @@ class ReplicationConnection:
 
     def confirm(self, written: int, flushed: int, *, wants_reply: bool = False) -> None:
         """Tell the server how far we have received, and how far it need not send again."""
+        with self._lock:
+            self._status = written, flushed
+            self._tell(wants_reply=wants_reply)
+            self.confirmed_at = self._told_at
+
+    def confirm_again(self, max_age: float) -> None:
+        """Repeat what was confirmed last, unless the server was told something in the last *max_age* seconds.
+
+        Any thread. Raises ReplicationLost.
+        """
+        if time.monotonic() - self._told_at >= max_age:
+            with self._lock:
+                self._tell()
+
+    def _tell(self, *, wants_reply: bool = False) -> None:
         update = encode_status_update(
-            written, flushed, time.time_ns() // 1000, wants_reply=wants_reply
+            *self._status, time.time_ns() // 1000, wants_reply=wants_reply
         )
         try:
             self._pgconn.put_copy_data(update)
             self._pgconn.flush()
         except psycopg.OperationalError as error:
             raise ReplicationLost(str(error).strip()) from error
+        self._told_at = time.monotonic()
 
 
 def _text(value: bytes | None) -> str | None:
@@ -181,12 +234,10 @@ def _stream_error(text: str) -> Exception:
     return ReplicationLost(text.strip())
 
 
-def _connection_error(error: psycopg.OperationalError) -> Exception:
-    """A role without REPLICATION is a mistake of set-up; anything else may pass."""
+def connection_error(error: psycopg.OperationalError) -> Exception:
+    """What it means that there is no connection: a mistake of set-up, or something that may pass."""
     text = str(error).strip()
-    is_refused = "must be superuser or replication role" in text or "permission denied" in text
-    if is_refused and ("walsender" in text.lower() or "wal sender" in text.lower()):
-        return ConfigurationError(
-            "The database role may not replicate; run, as a superuser: ALTER ROLE <role> REPLICATION;"
-        )
+    for pattern, remedy in _MISTAKES:
+        if pattern.search(text):
+            return ConfigurationError(remedy.format(text.splitlines()[0]))
     return ReplicationLost(text)

@@ -13,7 +13,9 @@ import json
 import logging
 import resource
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import psycopg
 from django.db import connections
@@ -23,21 +25,31 @@ from django_electric.errors import (
     ElectricError,
     ReplicationLost,
     ShapeGone,
+    SlotLost,
     SnapshotFailed,
     StorageError,
 )
 from django_electric.models import Shape
 from django_electric.postgres.xid import PgSnapshot
-from django_electric.replication import events, publication
+from django_electric.replication import events, partitions, publication, tables
 from django_electric.replication.announcer import Announcer
+from django_electric.replication.cost_report import CostReport
+from django_electric.replication.delegate import Delegate
+from django_electric.replication.heartbeat import Vitals
 from django_electric.replication.keeper import CatalogueKeeper
+from django_electric.replication.known_layouts import KnownLayouts
+from django_electric.replication.markers import Markers
+from django_electric.replication.partitions import KnownLinks
 from django_electric.replication.pipeline import Pipeline
+from django_electric.replication.row_filters import RowFilters
 from django_electric.replication.snapshotter import SnapshotJob, Snapshotter
 from django_electric.replication.syncer import EngineState, Syncer, boot_id
+from django_electric.replication.watch import TableWatch
+from django_electric.shapes.costs import Costs
 from django_electric.shapes.flush import FlushTracker
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import Router
-from django_electric.shapes.transactions import Outcome, TransactionBuilder
+from django_electric.shapes.transactions import Answers, Outcome, Question, TransactionBuilder
 from django_electric.storage import FileStorage
 
 logger = logging.getLogger("django_electric.worker")
@@ -73,13 +85,23 @@ class Engine:
             chunk_bytes=settings.shape_chunk_bytes_threshold,
             open_files=_open_files_limit(),
         )
-        self._router = Router()
-        self.builder = TransactionBuilder(self._router, find_roots=self._find_roots)
+        self._costs = Costs(time.perf_counter_ns)
+        self._cost_report = CostReport(self._costs, settings.root)
+        self._router = Router(costs=self._costs)
+        self._delegate = Delegate(conninfo)
+        self.builder = TransactionBuilder(self._router, find_roots=self._find_roots, ask=self._ask)
         self.flushed = FlushTracker(slot.confirmed)
         self.pipeline = Pipeline(self.builder, self._storage, announcer, self.flushed, self._act)
         self.keeper = CatalogueKeeper(settings, self.inbox)
         self._syncer = Syncer(self._storage, self._state_path, slot.system, self.inbox)
-        self._snapshotter = Snapshotter(conninfo, settings, self.inbox)
+        self._markers = Markers()
+        filters = RowFilters(settings)
+        self._snapshotter = Snapshotter(
+            conninfo, settings, self.inbox, self._markers, filters.admits
+        )
+        self._watch = TableWatch(conninfo, settings, self.inbox, self._markers, filters)
+        self._links = KnownLinks(settings.root / "partitions.json")
+        self._layouts = KnownLayouts()
         self._shapes: dict[str, RoutedShape] = {}
         self._starting: set[str] = set()
         self._failures: dict[str, SnapshotFailed] = {}
@@ -88,11 +110,16 @@ class Engine:
         """Shapes whose first rows are complete: the catalogue is to be told."""
         self._unsynced: set[str] = set()
         """Shapes whose first rows are not known to be on disk."""
-        self._has_partitions = False
+        self._tables: Counter[int] = Counter()
+        """How many shapes each table has."""
         self._may_not_wait = False
         self._next_visibility = 0.0
         self._changes_at_rest = 0
-        self._on: dict[type, Callable[..., None]] = {
+        self._on = self._handlers()
+
+    def _handlers(self) -> dict[type, Callable[..., None]]:
+        """What is done at each event of the inbox."""
+        return {
             events.RowsAppeared: self._rows_appeared,
             events.RowsVanished: self._rows_vanished,
             events.VisibilityKnown: self._visibility_known,
@@ -100,6 +127,11 @@ class Engine:
             events.SnapshotComplete: self._snapshot_complete,
             events.SnapshotEnded: self._snapshot_ended,
             events.RowRemoved: self._row_removed,
+            events.LeavesSeen: self._leaves_seen,
+            events.LeafCounted: self._leaf_counted,
+            events.TableFault: self._table_fault,
+            events.PublicationGone: self._publication_gone,
+            events.LayoutsSeen: self._layouts_seen,
             events.NowVisible: self._now_visible,
             events.DatabaseStops: self._database_stops,
             events.Synced: self._synced,
@@ -111,19 +143,48 @@ class Engine:
         """Whether first rows are being read."""
         return bool(self._starting)
 
+    def vitals(self) -> Vitals:
+        """How far it has come, for people to look at."""
+        flushed = self.flushed
+        return Vitals(
+            published=flushed.published,
+            confirmed=flushed.confirmed,
+            wal_end=self.keeper.wal_end,
+            changes=self.builder.changes,
+            shapes=len(self._shapes),
+        )
+
     # -- from beginning to end ---------------------------------------------------------------------
 
     def load(self) -> None:
-        """Resume every shape whose log fits to the slot, rotate the others, start the threads."""
-        began = time.monotonic()
+        """Resume every shape whose log fits to the slot, rotate the others, start the threads.
+
+        Raises psycopg's and Django's errors if the catalogue cannot be read: then the engine is of no use.
+        """
         # Thousands of objects are made and none is garbage: looking for some would take its time.
         gc.disable()
+        try:
+            self._load()
+            gc.freeze()
+        finally:
+            gc.enable()
+        _trim_memory()
+        self._links.keep(self._tables)
+        self.keeper.start()
+        self._syncer.start()
+        self._watch.start(self._tables)
+
+    def _load(self) -> None:
+        began = time.monotonic()
         self._storage.prepare()
         state = EngineState.load(self._state_path)
         reason = _why_all_rotate(self._slot, state)
         was_down = state is None or not state.boot or state.boot != boot_id()
-        rows = self.keeper.load()
-        gone = [row.handle for row in rows if not self._resume(row, reason, was_down=was_down)]
+        gone = [
+            row.handle
+            for row in self.keeper.load()
+            if not self._resume(row, reason, was_down=was_down)
+        ]
         for start in range(0, len(gone), 1000):
             batch = gone[start : start + 1000]
             Shape.objects.using(self._settings.alias).filter(handle__in=batch).delete()
@@ -134,15 +195,13 @@ class Engine:
         if gone:
             logger.warning("%d shapes rotated%s", len(gone), f": {reason}" if reason else "")
         logger.info("%d shapes resumed in %.2f s", len(self._shapes), time.monotonic() - began)
-        gc.freeze()
-        gc.enable()
-        self.keeper.start()
-        self._syncer.start()
 
     def rest(self) -> None:
         """The stream is quiet: give back the memory of a busy time."""
         if self.builder.changes - self._changes_at_rest > BUSY_CHANGES:
             self._changes_at_rest = self.builder.changes
+            for shape in self._shapes.values():
+                shape.pass_snapshot(self.builder.processed_tx)
             gc.collect()
             _trim_memory()
 
@@ -159,6 +218,8 @@ class Engine:
     def stop(self) -> None:
         """Stop the threads and close the files; the engine is of no use any more."""
         self._snapshotter.stop()
+        self._delegate.close()
+        self._watch.stop()
         self.keeper.stop()
         self._syncer.stop()
         self._storage.close()
@@ -181,11 +242,21 @@ class Engine:
                 row.handle, durable_tx=self._slot.confirmed, check_snapshot=was_down
             )
             shape = RoutedShape(row.handle, row.definition, writer, snapshot=row.snapshot)
+            shape.pass_snapshot(self._slot.confirmed)
         except (ElectricError, OSError) as error:
             logger.warning("shape %s cannot go on: %s", row.handle, error)
             return False
-        self._route(shape, row.leaves)
+        if row.definition.is_partitioned and not self._knows_links(row):
+            return False
+        self._route(shape, row)
         return True
+
+    def _knows_links(self, row: events.ShapeRow) -> bool:
+        """Whether it is known which partitions the shape has the rows of; others are verified."""
+        root = row.definition.relation_oid
+        for link in row.links - self._links.of(root):
+            self.builder.tallies.begin(root, link.leaf)
+        return root in self._links
 
     def _has_served(self, handle: str) -> bool:
         """Whether a reader may have seen rows of the shape."""
@@ -206,6 +277,7 @@ class Engine:
         if len(self.builder.recent) and now >= self._next_visibility:
             self._next_visibility = now + VISIBILITY_INTERVAL
             self.keeper.watch_visibility(backend_pid)
+        self._cost_report.tell_if_due(now)
 
     def make_durable(self) -> int:
         """Sync everything now; the LSN that may be confirmed. For the end: the syncer stops."""
@@ -242,17 +314,37 @@ class Engine:
 
     def _find_roots(self, oid: int) -> Sequence[int]:
         """The partitioned tables above *oid*, if any shape is on a partitioned table."""
-        if not self._has_partitions:
+        if not self._links:
             return ()
         try:
             with psycopg.connect(self._conninfo, autocommit=True) as connection:
-                return publication.roots_of(connection, oid)
+                roots = partitions.roots_of(connection, oid)
+                if roots:
+                    self._meet_leaf(connection, oid)
         except psycopg.OperationalError as error:
             raise ReplicationLost(str(error).strip()) from error
+        return roots
+
+    def _ask(self, columns: tuple[str, ...], questions: Sequence[Question]) -> Answers:
+        """Ask Postgres, and note how long it took, an equal part for each row of each shape."""
+        began = time.perf_counter_ns()
+        answers = self._delegate.ask(columns, questions)
+        rows = Counter(chain.from_iterable(question.shapes for question in questions))
+        share = (time.perf_counter_ns() - began) // max(1, rows.total())
+        for shape, count in rows.items():
+            self._costs.add(shape.handle, share * count, count, is_delegated=True)
+        return answers
+
+    def _meet_leaf(self, connection: publication.Connection, oid: int) -> None:
+        """Before its first rows are published: whoever changes a row that he has seen has its old values."""
+        if not self._settings.manual_table_publishing:
+            for leaf in partitions.without_full_identity(connection, [oid]):
+                tables.restore_full_identity(connection, leaf)
+        self._watch.look_soon()
 
     def _act(self, outcome: Outcome) -> None:
         for token in outcome.markers:
-            self._snapshotter.markers.passed(token)
+            self._markers.passed(token)
         for shape, reason in outcome.rotations:
             if shape.handle in self._shapes:
                 self._rotate(shape.handle, reason)
@@ -270,15 +362,21 @@ class Engine:
         writer = self._storage.writer(row.handle)
         shape = RoutedShape(row.handle, row.definition, writer)
         must_see = self.builder.catch_up(shape, row.leaves)
-        self._route(shape, row.leaves)
+        self._route(shape, row)
         self._starting.add(row.handle)
         job = SnapshotJob(row.handle, row.definition, writer.snapshot(), must_see)
         self._snapshotter.submit(job)
 
-    def _route(self, shape: RoutedShape, leaves: Sequence[int]) -> None:
+    def _route(self, shape: RoutedShape, row: events.ShapeRow) -> None:
         self._shapes[shape.handle] = shape
-        self._has_partitions |= shape.definition.is_partitioned
-        self._router.add(shape, leaves)
+        self._router.add(shape, row.leaves)
+        oid = row.definition.relation_oid
+        self._tables[oid] += 1
+        if self._tables[oid] == 1:
+            self._watch.begin(row.definition)
+            if row.definition.is_partitioned and oid not in self._links:
+                # Before its log can be read: a worker that starts must know.
+                self._links.put(oid, row.links)
 
     def _rows_vanished(self, event: events.RowsVanished) -> None:
         for handle in event.handles:
@@ -299,6 +397,7 @@ class Engine:
             self._starting.discard(event.handle)
             self._filled.append((event.handle, event.snapshot, event.rows))
             self._unsynced.add(event.handle)
+            self._layouts.filled(event.handle)
             self._announcer.moved([event.handle])
 
     def _snapshot_ended(self, event: events.SnapshotEnded) -> None:
@@ -306,6 +405,7 @@ class Engine:
             self._forget(event.handle)
             self._failures[event.handle] = event.error
             self.keeper.remove(event.handle)
+            self._watch.check_soon()
 
     def _rotate(self, handle: str, reason: str) -> None:
         """Its log goes at once; readers hear of it when the catalogue has let it go too."""
@@ -317,8 +417,20 @@ class Engine:
         shape = self._shapes.pop(handle, None)
         if shape is not None:
             self._router.remove(shape)
+            self._cost_report.forget(handle)
             self._starting.discard(handle)
             self._storage.delete(handle)
+            self._leave(shape.definition.relation_oid)
+
+    def _leave(self, oid: int) -> None:
+        """One shape less on this table."""
+        self._tables[oid] -= 1
+        if not self._tables[oid]:
+            del self._tables[oid]
+            self._watch.end(oid)
+            self._links.forget(oid)
+            self._layouts.forget_table(oid)
+            self.builder.tallies.forget(oid)
 
     def _row_removed(self, event: events.RowRemoved) -> None:
         error = self._failures.pop(event.handle, None)
@@ -327,6 +439,59 @@ class Engine:
         else:
             details = json.dumps({"status": error.status, "message": error.message})
             self._announcer.failed(event.handle, details)
+
+    def _leaves_seen(self, event: events.LeavesSeen) -> None:
+        """Rotate if a leaf is gone, with its rows; verify those that are new (PROTOCOL section 10.7)."""
+        root, tallies = event.root, self.builder.tallies
+        if root not in self._links:
+            return
+        known = self._links.of(root)
+        leaves = {link.leaf for link in event.links}
+        if known - event.links or set(tallies.leaves_of(root)) - leaves:
+            self._rotate_all(root, "a partition was detached or dropped")
+            return
+        for link in event.links - known:
+            self.builder.add_leaf(root, link.leaf)
+            if link.leaf in tallies.leaves_of(root):
+                self._watch.count(root, link)
+            else:
+                self._links.add(root, link)
+
+    def _leaf_counted(self, event: events.LeafCounted) -> None:
+        """Whether the stream has brought every row that a new leaf has."""
+        root, count = event.root, event.count
+        tally = self.builder.tallies.take(root, event.link.leaf)
+        if tally is None:
+            return
+        if count is None or count.rows != tally.seen_by(count.snapshot):
+            self._rotate_all(root, "a partition was attached that had rows")
+        else:
+            self._links.add(root, event.link)
+
+    def _table_fault(self, event: events.TableFault) -> None:
+        for handle in self._shapes_on(event.oid):
+            # Those whose first rows are being read find out for themselves.
+            if handle not in self._starting:
+                self._rotate(handle, event.reason)
+
+    def _publication_gone(self, event: events.PublicationGone) -> None:
+        raise SlotLost(f'publication "{self._settings.publication_name}" was dropped')
+
+    def _layouts_seen(self, event: events.LayoutsSeen) -> None:
+        for handle, reason in self._layouts.see(event.layouts, self._complete_shapes_on):
+            self._rotate(handle, reason)
+
+    def _complete_shapes_on(self, oid: int) -> list[RoutedShape]:
+        return [self._shapes[h] for h in self._shapes_on(oid) if h not in self._starting]
+
+    def _rotate_all(self, oid: int, reason: str) -> None:
+        for handle in self._shapes_on(oid):
+            self._rotate(handle, reason)
+
+    def _shapes_on(self, oid: int) -> list[str]:
+        """Handles of the shapes that are on this very table."""
+        shapes = self._router.shapes_of(oid)
+        return [handle for handle, shape in shapes if shape.definition.relation_oid == oid]
 
     def _now_visible(self, event: events.NowVisible) -> None:
         self.builder.recent.forget_seen(event.snapshot)

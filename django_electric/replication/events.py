@@ -9,7 +9,9 @@ from queue import Empty, SimpleQueue
 
 from django_electric.errors import SnapshotFailed
 from django_electric.postgres.xid import PgSnapshot
+from django_electric.replication.partitions import Link, RowCount
 from django_electric.shapes.definition import ShapeDefinition
+from django_electric.shapes.layouts import TableLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,12 @@ class ShapeRow:
     definition: ShapeDefinition
     is_active: bool
     snapshot: PgSnapshot | None
-    leaves: tuple[int, ...] = ()
-    """The partitions of the shape's table."""
+    links: frozenset[Link] = frozenset()
+    """The leaves of the shape's table, if it is partitioned."""
+
+    @property
+    def leaves(self) -> tuple[int, ...]:
+        return tuple(link.leaf for link in self.links)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,44 @@ class RowRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class LeavesSeen:
+    """The leaves of a partitioned table, if they are others than before."""
+
+    root: int
+    links: frozenset[Link]
+
+
+@dataclass(frozen=True, slots=True)
+class LeafCounted:
+    """A leaf's rows, and the stream has passed all that was counted."""
+
+    root: int
+    link: Link
+    count: RowCount | None
+    """None if they cannot be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableFault:
+    """The shapes of a table cannot go on."""
+
+    oid: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationGone:
+    """There is no publication any more: nobody knows what was written since."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutsSeen:
+    """How the tables that have shapes are laid out."""
+
+    layouts: tuple[TableLayout, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NowVisible:
     """What a snapshot taken just now sees; later ones see as much and more."""
 
@@ -113,6 +157,11 @@ Event = (
     | SnapshotComplete
     | SnapshotEnded
     | RowRemoved
+    | LeavesSeen
+    | LeafCounted
+    | TableFault
+    | PublicationGone
+    | LayoutsSeen
     | NowVisible
     | DatabaseStops
     | Synced

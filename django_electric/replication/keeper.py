@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -19,7 +19,6 @@ from django.db.models import QuerySet
 from django_electric.conf import ElectricSettings
 from django_electric.models import Shape
 from django_electric.postgres.xid import PgSnapshot
-from django_electric.replication import publication
 from django_electric.replication.events import (
     DatabaseStops,
     Inbox,
@@ -30,9 +29,13 @@ from django_electric.replication.events import (
     ShapeRow,
     ThreadFailed,
 )
+from django_electric.replication.partitions import Link, links_of
+from django_electric.storage import SHAPES, Reads
 
 logger = logging.getLogger("django_electric.catalogue")
 
+EVICTION_SECONDS = 60.0
+"""Between two looks whether there are too many shapes."""
 _UNREACHABLE = (DatabaseError, InterfaceError)
 
 
@@ -47,7 +50,12 @@ class CatalogueKeeper:
         self._todo: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._known: set[str] = set()
         self._fingerprint: tuple[int, int] | None = None
+        self.wal_end = 0
+        """Where the server's WAL ended at the last poll. Any thread may read it."""
         self._next_poll = 0.0
+        self._most = settings.max_shapes
+        self._reads = Reads(settings.root / SHAPES)
+        self._next_eviction = 0.0
         self._watched_pid: int | None = None
         self._named: set[str] = set()
         self._lock = threading.Lock()
@@ -59,10 +67,11 @@ class CatalogueKeeper:
         self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Finish what was asked for, as far as the database lets it."""
+        """Harmless before `start`. Finish what was asked for, as far as the database lets it."""
         self._stopping.set()
         self._todo.put(lambda: None)
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
 
     def look_at(self, handle: str) -> None:
         """A web process says that this row came or went."""
@@ -82,12 +91,15 @@ class CatalogueKeeper:
         """The shape is rotated: remove its row, then say `RowRemoved`."""
         self._todo.put(lambda: self._remove(handle))
 
-    def load(self) -> list[ShapeRow]:
-        """Every row of the stream, on the caller's thread, before `start`; from then on they are known."""
-        rows = self._read(self._shapes())
-        self._known = {row.handle for row in rows}
+    def load(self) -> Iterator[ShapeRow]:
+        """Every row of the stream, on the caller's thread, before `start`; from then on they are known.
+
+        One at a time: there may be very many, and what is read into memory at once stays there.
+        """
+        for row in self._rows(self._shapes()):
+            self._known.add(row.handle)
+            yield row
         connections[self._alias].close()
-        return rows
 
     def _run(self) -> None:
         todo: Callable[[], None] | None = None
@@ -98,6 +110,7 @@ class CatalogueKeeper:
                     todo()
                     todo = None
                 self._poll_if_due()
+                self._evict_if_due()
             except _UNREACHABLE as error:
                 logger.warning(
                     "the catalogue cannot be reached, trying again: %s", str(error).strip()
@@ -125,20 +138,37 @@ class CatalogueKeeper:
             return
         self._next_poll = time.monotonic() + self._interval
         fingerprint = self._read_fingerprint()
-        if fingerprint != self._fingerprint:
+        # What came and went between two polls leaves no trace in it, but may have been named.
+        if fingerprint != self._fingerprint or fingerprint[0] != len(self._known):
             self._compare()
             self._fingerprint = fingerprint
         if self._watched_pid is not None:
             pid, self._watched_pid = self._watched_pid, None
             self._report_visibility(pid)
 
+    def _evict_if_due(self) -> None:
+        """Let go of the shapes that are too many (PROTOCOL section 7.3)."""
+        now = time.monotonic()
+        if self._most is None or now < self._next_eviction:
+            return
+        self._next_eviction = now + EVICTION_SECONDS
+        if len(self._known) > self._most:
+            gone = self._reads.longest_unread(self._known, len(self._known) - self._most)
+            self._shapes().filter(handle__in=gone).delete()
+            logger.info("%d shapes are let go: there may be %d", len(gone), self._most)
+            self._vanished(set(gone))
+
     def _read_fingerprint(self) -> tuple[int, int]:
         """Number of rows and the greatest id: one of them changes when a row comes or goes."""
         connection = connections[self._alias]
         table = connection.ops.quote_name(Shape._meta.db_table)
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT count(*), coalesce(max(id), 0) FROM {table}")  # noqa: S608  # our own table
-            count, greatest = cursor.fetchone()
+            query = (
+                "SELECT count(*), coalesce(max(id), 0), (pg_current_wal_lsn() - '0/0'::pg_lsn)::int8"  # noqa: S608  # our own table
+                f" FROM {table} WHERE stream_id = %s"
+            )
+            cursor.execute(query, [self._stream_id])
+            count, greatest, self.wal_end = cursor.fetchone()
         return count, greatest
 
     def _compare(self) -> None:
@@ -176,30 +206,32 @@ class CatalogueKeeper:
         return Shape.objects.using(self._alias).filter(stream_id=self._stream_id)
 
     def _read(self, shapes: QuerySet[Shape]) -> list[ShapeRow]:
-        rows = []
+        return list(self._rows(shapes))
+
+    def _rows(self, shapes: QuerySet[Shape]) -> Iterator[ShapeRow]:
         for shape in shapes.order_by("id").iterator():
             try:
-                rows.append(self._row_of(shape))
+                row = self._row_of(shape)
             except (KeyError, TypeError, ValueError) as error:
                 # Written by another version of the package: its readers fetch anew.
                 logger.warning("shape %s cannot be read and is rotated: %r", shape.handle, error)
                 shape.delete()
-        return rows
+            else:
+                yield row
 
     def _row_of(self, shape: Shape) -> ShapeRow:
         definition = shape.to_definition()
-        leaves: Iterable[int] = ()
+        links: frozenset[Link] = frozenset()
         if definition.is_partitioned:
             connections[self._alias].ensure_connection()
-            leaves = publication.partitions_of(
-                connections[self._alias].connection, definition.relation_oid
-            )
+            connection = connections[self._alias].connection
+            links = links_of(connection, [definition.relation_oid])[definition.relation_oid]
         return ShapeRow(
             handle=shape.handle,
             definition=definition,
             is_active=shape.status == Shape.Status.ACTIVE,
             snapshot=PgSnapshot.parse(shape.snapshot) if shape.snapshot else None,
-            leaves=tuple(leaves),
+            links=links,
         )
 
     def _remove(self, handle: str) -> None:

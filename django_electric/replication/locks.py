@@ -15,7 +15,7 @@ from typing import Self
 
 from django_electric.postgres.relation import quote_literal
 from django_electric.replication.connection import ReplicationConnection
-from django_electric.wakeup import STANDBY_LOCK
+from django_electric.wakeup import STANDBY_LOCK, WRITER_LOCK
 
 
 class FileLock:
@@ -58,7 +58,7 @@ class WriterLocks:
 
     def __init__(self, root: Path, slot: str) -> None:
         self._slot = slot
-        self._writer = FileLock(root / "writer.lock")
+        self._writer = FileLock(root / WRITER_LOCK)
         self._standby = FileLock(root / STANDBY_LOCK)
         self._name = f"{os.getpid()}-{uuid.uuid4().hex}"
 

@@ -20,11 +20,11 @@ from django_electric.storage import ShapeStorage
 
 _BREATH = 256
 """Frames between two looks at the clock."""
-_LEAST_WAIT, _MOST_WAIT = 0.05, 2.0
+_LEAST_WAIT, _MOST_WAIT = 0.05, 4.0
 """Seconds that a transaction waits for others to be published with, while the stream never pauses:
 the longer it has not paused, the longer, up to the second. What is far behind loses nothing by it,
 and a file that gets several entries at once costs as little as one that gets a single entry."""
-_MOST_BYTES = 16 << 20
+_MOST_BYTES = 32 << 20
 """Received bytes after which it is published all the same, so that memory stays bounded."""
 
 

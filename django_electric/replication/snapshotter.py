@@ -4,7 +4,8 @@ The order is what keeps rows from being lost (PROTOCOL sections 9 and 16.3, poin
 
 1. The main thread has added the shape to the router: it holds back what comes for the shape, and has
    handed it the recent transactions that passed before.
-2. The table is published, under a lock that outlasts every writer that was not published. If that
+2. The table is published, under a lock that outlasts every writer that was not published; a row filter
+   that was made without the shape is taken off in the same way (`row_filters`). If that
    changed anything, wait until the stream has passed the change.
 3. Begin, and ask ``pg_current_snapshot()``. If a recent transaction that was too large to keep is not
    visible yet, begin again.
@@ -18,18 +19,26 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from queue import SimpleQueue
+from itertools import islice
+from queue import Empty, SimpleQueue
 
 import psycopg
 from psycopg import sql
+from psycopg.abc import Buffer
 
+from django_electric.catalogue import has_changed
 from django_electric.conf import ElectricSettings
 from django_electric.errors import SnapshotFailed
 from django_electric.postgres.display import DISPLAY_SETTINGS
-from django_electric.postgres.failures import NOT_STARTED, SLOW_QUERY, snapshot_failure
+from django_electric.postgres.failures import (
+    NOT_STARTED,
+    SLOW_QUERY,
+    may_be_of_changed_schema,
+    snapshot_failure,
+)
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.replication.events import (
     ChunkWritten,
@@ -38,7 +47,9 @@ from django_electric.replication.events import (
     SnapshotEnded,
     VisibilityKnown,
 )
-from django_electric.replication.publication import Connection, publish_table
+from django_electric.replication.markers import Markers
+from django_electric.replication.publication import Connection, message_of
+from django_electric.replication.tables import Admits, admits_nothing, publish_table
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.snapshot_sql import copy_statement
 from django_electric.storage import SnapshotWriter
@@ -49,6 +60,8 @@ FIRST_ROW_TIMEOUT = 30.0
 """Seconds that a query may take to its first row (PROTOCOL section 7.5)."""
 STREAM_TIMEOUT = 30.0
 VISIBILITY_TIMEOUT = 30.0
+IDLE_SECONDS = 10.0
+"""How long a connection is kept that nothing is read by."""
 _WRITE_BYTES = 256 << 10
 
 
@@ -62,34 +75,23 @@ class SnapshotJob:
     must_see: frozenset[int]
 
 
-class Markers:
-    """Which of our logical messages the stream has passed."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[bytes, threading.Event] = {}
-        self._lock = threading.Lock()
-
-    def expect(self, token: bytes) -> threading.Event:
-        with self._lock:
-            return self._waiting.setdefault(token, threading.Event())
-
-    def passed(self, token: bytes) -> None:
-        """The stream holds the message. It may come before anybody expects it."""
-        self.expect(token).set()
-
-    def forget(self, token: bytes) -> None:
-        with self._lock:
-            self._waiting.pop(token, None)
-
-
 class Snapshotter:
-    """A few threads, each with a connection of its own."""
+    """A few threads, each with a connection of its own while there is something to do."""
 
-    def __init__(self, conninfo: str, settings: ElectricSettings, inbox: Inbox) -> None:
-        self.markers = Markers()
+    def __init__(
+        self,
+        conninfo: str,
+        settings: ElectricSettings,
+        inbox: Inbox,
+        markers: Markers,
+        admits: Admits = admits_nothing,
+    ) -> None:
+        """*admits*: whether a row filter that a table has lets through what belongs to a shape."""
+        self._markers = markers
         self._conninfo = conninfo
         self._settings = settings
         self._inbox = inbox
+        self._admits = admits
         self._jobs: SimpleQueue[SnapshotJob | None] = SimpleQueue()
         self._watchdog = Watchdog()
         self._threads = 0
@@ -110,25 +112,32 @@ class Snapshotter:
 
     def _run(self) -> None:
         connection: Connection | None = None
-        while (job := self._jobs.get()) is not None:
+        while True:
             try:
-                if connection is None or connection.closed:
-                    connection = self._connect()
-                self._fill(connection, job)
-            except SnapshotFailed as error:
-                self._failed(job, error)
-            except psycopg.Error as error:
-                self._failed(job, failure_of(error))
-            except Exception as error:  # whatever it was, the shape's readers hear of it
-                self._failed(
-                    job,
-                    SnapshotFailed(
-                        f"Unexpected error while creating snapshot: {error}", status=500
-                    ),
-                )
+                job = self._jobs.get(timeout=None if connection is None else IDLE_SECONDS)
+            except Empty:
+                _close(connection)
+                connection = None
+                continue
+            if job is None:
+                break
+            connection = self._attempt(connection, job)
+        _close(connection)
 
-        if connection is not None:
-            connection.close()
+    def _attempt(self, connection: Connection | None, job: SnapshotJob) -> Connection | None:
+        """Fill a shape, or say why not; the connection to go on with."""
+        try:
+            if connection is None or not _is_alive(connection):
+                connection = self._connect()
+            self._fill(connection, job)
+        except SnapshotFailed as error:
+            self._failed(job, error)
+        except psycopg.Error as error:
+            self._failed(job, failure_of(error))
+        except Exception as error:  # whatever it was, the shape's readers hear of it
+            text = f"Unexpected error while creating snapshot: {error}"
+            self._failed(job, SnapshotFailed(text, status=500))
+        return connection
 
     def _failed(self, job: SnapshotJob, error: SnapshotFailed) -> None:
         logger.warning(
@@ -140,17 +149,19 @@ class Snapshotter:
         try:
             connection = psycopg.connect(self._conninfo, autocommit=True)
         except psycopg.OperationalError as error:
-            raise SnapshotFailed(
-                f"Database connection not available: {str(error).strip()}"
-            ) from error
+            logger.warning("no connection for a snapshot: %s", str(error).strip())
+            raise SnapshotFailed("Database connection not available") from error
         connection.execute(DISPLAY_SETTINGS)
         return connection
 
     def _fill(self, connection: Connection, job: SnapshotJob) -> None:
-        token = publish_table(connection, self._settings, job.definition)
+        token = publish_table(connection, self._settings, job.definition, self._admits)
         if token is not None:
             self._await_marker(token)
-        with _snapshot_transaction(connection, job.must_see) as snapshot:
+        with (
+            failures_explained(connection, job.definition),
+            _snapshot_transaction(connection, job.must_see) as snapshot,
+        ):
             self._inbox.put(VisibilityKnown(job.handle, snapshot))
             rows = 0 if job.definition.log_mode == "changes_only" else self._copy(connection, job)
         job.writer.write(snapshot_end(snapshot))
@@ -158,33 +169,45 @@ class Snapshotter:
         self._inbox.put(SnapshotComplete(job.handle, snapshot, rows))
 
     def _await_marker(self, token: bytes) -> None:
-        passed = self.markers.expect(token).wait(STREAM_TIMEOUT)
-        self.markers.forget(token)
+        passed = self._markers.expect(token).wait(STREAM_TIMEOUT)
+        self._markers.forget(token)
         if not passed:
             raise SnapshotFailed(NOT_STARTED)
 
     def _copy(self, connection: Connection, job: SnapshotJob) -> int:
         statement = sql.SQL(copy_statement(job.definition))
-        threshold = self._settings.shape_chunk_bytes_threshold
-        writer, rows, chunk_size, pending, pending_size = job.writer, 0, 0, [], 0
         with self._watchdog.watching(connection), connection.cursor().copy(statement) as copy:
-            for row in copy:
-                if not rows:
-                    self._watchdog.first_row_came(connection)
-                rows += 1
-                size = len(row)
-                pending.append(row)
-                pending_size += size
-                chunk_size += size - 1
-                if chunk_size >= threshold or pending_size >= _WRITE_BYTES:
-                    writer.write(b"".join(pending))
-                    pending, pending_size = [], 0
-                    if chunk_size >= threshold:
-                        writer.close_chunk()
-                        chunk_size = 0
-                        self._inbox.put(ChunkWritten(job.handle))
-        writer.write(b"".join(pending))
-        return rows
+            return write_rows(
+                self._watchdog.first_row_noted(connection, iter(copy)),
+                job.writer,
+                self._settings.shape_chunk_bytes_threshold,
+                lambda: self._inbox.put(ChunkWritten(job.handle)),
+            )
+
+
+def write_rows(
+    rows: Iterable[Buffer],
+    writer: SnapshotWriter,
+    threshold: int,
+    on_chunk: Callable[[], None] = lambda: None,
+) -> int:
+    """Write *rows*, which Postgres has made into entries, in chunks of *threshold* bytes; how many they were."""
+    count, chunk_size, pending, pending_size = 0, 0, [], 0
+    for row in rows:
+        count += 1
+        size = len(row)
+        pending.append(row)
+        pending_size += size
+        chunk_size += size - 1
+        if chunk_size >= threshold or pending_size >= _WRITE_BYTES:
+            writer.write(b"".join(pending))
+            pending, pending_size = [], 0
+            if chunk_size >= threshold:
+                writer.close_chunk()
+                chunk_size = 0
+                on_chunk()
+    writer.write(b"".join(pending))
+    return count
 
 
 @contextmanager
@@ -211,6 +234,19 @@ def _snapshot_transaction(connection: Connection, must_see: frozenset[int]) -> I
         time.sleep(0.05)
 
 
+@contextmanager
+def failures_explained(connection: Connection, definition: ShapeDefinition) -> Iterator[None]:
+    """The errors of a shape's query: its condition may be at fault, or the table has changed since it was defined."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if may_be_of_changed_schema(error.sqlstate) and has_changed(
+            connection.cursor(), definition
+        ):
+            raise SnapshotFailed(message_of(error), status=409) from error
+        raise failure_of(error, has_condition=definition.where is not None) from error
+
+
 class Watchdog:
     """Cancels queries whose first row does not come in time; one thread for all connections."""
 
@@ -224,6 +260,13 @@ class Watchdog:
     def first_row_came(self, connection: Connection) -> None:
         with self._lock:
             self._deadlines.pop(connection, None)
+
+    def first_row_noted(self, connection: Connection, rows: Iterator[Buffer]) -> Iterator[Buffer]:
+        """*rows*; the query is in time once the first of them is here."""
+        for row in islice(rows, 1):
+            self.first_row_came(connection)
+            yield row
+        yield from rows
 
     @contextmanager
     def watching(self, connection: Connection) -> Iterator[None]:
@@ -258,6 +301,21 @@ class Watchdog:
                 connection.cancel_safe()
 
 
+def _close(connection: Connection | None) -> None:
+    if connection is not None:
+        connection.close()
+
+
+def _is_alive(connection: Connection) -> bool:
+    """Whether Postgres still answers: it may have been restarted since the last snapshot."""
+    try:
+        connection.execute("")
+    except psycopg.Error:
+        connection.close()
+        return False
+    return True
+
+
 def snapshot_end(snapshot: PgSnapshot) -> bytes:
     """The control message after the last row (PROTOCOL section 5)."""
     headers = {
@@ -269,7 +327,6 @@ def snapshot_end(snapshot: PgSnapshot) -> bytes:
     return b"," + json.dumps({"headers": headers}, separators=(",", ":")).encode() + b"\n"
 
 
-def failure_of(error: psycopg.Error) -> SnapshotFailed:
+def failure_of(error: psycopg.Error, *, has_condition: bool = False) -> SnapshotFailed:
     """The answer to an error of Postgres (PROTOCOL section 7.5)."""
-    text = error.diag.message_primary or str(error).strip()
-    return snapshot_failure(error.sqlstate, text)
+    return snapshot_failure(error.sqlstate, message_of(error), has_condition=has_condition)

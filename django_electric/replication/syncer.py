@@ -6,18 +6,17 @@ a log passes over what it has; so a power cut costs nothing but the time to read
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from typing import cast
 
 from django_electric.replication.events import Inbox, Synced, ThreadFailed
-from django_electric.storage import ShapeStorage
+from django_electric.storage import ShapeStorage, state_file
 
 logger = logging.getLogger("django_electric.sync")
 
@@ -43,24 +42,14 @@ class EngineState:
     def load(cls, path: Path) -> EngineState | None:
         """None if there is no state, or none that can be read."""
         try:
-            value = json.loads(path.read_text())
+            value = cast("dict[str, str]", state_file.read(path))
             return cls(str(value["system"]), int(value["synced"]), str(value.get("boot", "")))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return None
 
     def save(self, path: Path) -> None:
         """Replace the file in one step, durably."""
-        draft = path.with_suffix(".new")
-        with draft.open("w") as file:
-            json.dump(asdict(self), file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        state_file.replace(path, asdict(self))
 
 
 class Syncer:
@@ -93,7 +82,8 @@ class Syncer:
 
     def stop(self) -> None:
         self._requests.put(None)
-        self._thread.join(30)
+        if self._thread.ident is not None:
+            self._thread.join(30)
 
     def sync_now(self, handles: Collection[str], lsn: int) -> None:
         """The same on the caller's thread."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal, TypeVar
 
-from django_electric.postgres.relation import Relation
-from django_electric.where import Where, parse_where
+from django_electric.postgres.relation import Column, Relation
+from django_electric.where import Analysis, Locale, Where, delegated_where, parse_where
+from django_electric.where.types import EnumName
 
 Replica = Literal["default", "full"]
 LogMode = Literal["full", "changes_only"]
+
+_Names = TypeVar("_Names", tuple[str, ...], frozenset[str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,15 @@ class StoredColumn:
     """As the evaluator knows it (``Column.evaluator_type``)."""
     not_null: bool
     is_bytewise: bool
+    sql_type: str = ""
+    """As a statement names it (``Column.sql_type``)."""
+    lowers_ascii: bool = True
+
+
+def locale_of(columns: Iterable[StoredColumn | Column]) -> Locale:
+    """What holds for the text in all of *columns*."""
+    known = list(columns)
+    return Locale(all(c.is_bytewise for c in known), all(c.lowers_ascii for c in known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,8 @@ class ShapeDefinition:
     """Whether the table is the root of partitions, whose changes it answers for."""
     where: str | None = None
     """Canonical SQL of the condition, parameters spliced in; None for the whole table."""
+    delegated_columns: tuple[str, ...] | None = None
+    """If only Postgres can evaluate the condition, the columns that it refers to."""
     params: tuple[str, ...] = ()
     """The values of ``$1``, ``$2``, …: a literal and a parameter make two shapes (section 8)."""
     replica: Replica = "default"
@@ -65,7 +81,14 @@ class ShapeDefinition:
         """The definition for *relation*; *columns* None selects all. Nothing is validated here."""
         stored = tuple(
             StoredColumn(
-                c.name, c.type_oid, c.type_modifier, c.evaluator_type, c.not_null, c.is_bytewise
+                c.name,
+                c.type_oid,
+                c.type_modifier,
+                c.evaluator_type,
+                c.not_null,
+                c.is_bytewise,
+                c.sql_type,
+                c.lowers_ascii,
             )
             for c in relation.columns
             if not c.is_generated
@@ -81,6 +104,9 @@ class ShapeDefinition:
             has_explicit_columns=columns is not None,
             is_partitioned=relation.is_partitioned,
             where=where.sql if where else None,
+            delegated_columns=tuple(sorted(where.columns))
+            if where and where.is_delegated
+            else None,
             params=params if where else (),
             replica=replica,
             log_mode=log_mode,
@@ -109,9 +135,13 @@ class ShapeDefinition:
         """The condition, parsed again from its canonical text."""
         if self.where is None:
             return None
-        bytewise = all(c.is_bytewise for c in self.relation_columns)
+        locale = locale_of(self.relation_columns)
         types = {c.name: c.type_name for c in self.relation_columns}
-        return parse_where(self.where, types, collation_is_c=bytewise)
+        if self.delegated_columns is not None:
+            analysis = Analysis(self.where, self.delegated_columns)
+            return delegated_where(analysis, types, locale)
+        where = parse_where(self.where, types, locale=locale)
+        return replace(where, sql=self.where, columns=_shared(where.columns))
 
     def to_json(self) -> dict[str, object]:
         """A value that JSON can hold; `from_json` reads it back."""
@@ -120,7 +150,16 @@ class ShapeDefinition:
             "schema": self.schema,
             "table": self.table,
             "relation_columns": [
-                [c.name, c.type_oid, c.type_modifier, c.type_name, c.not_null, c.is_bytewise]
+                [
+                    c.name,
+                    c.type_oid,
+                    c.type_modifier,
+                    _type_to_json(c.type_name),
+                    c.not_null,
+                    c.is_bytewise,
+                    c.sql_type,
+                    c.lowers_ascii,
+                ]
                 for c in self.relation_columns
             ],
             "primary_key": list(self.primary_key),
@@ -128,6 +167,7 @@ class ShapeDefinition:
             "has_explicit_columns": self.has_explicit_columns,
             "is_partitioned": self.is_partitioned,
             "where": self.where,
+            "delegated_columns": self.delegated_columns,
             "params": list(self.params),
             "replica": self.replica,
             "log_mode": self.log_mode,
@@ -136,9 +176,49 @@ class ShapeDefinition:
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> ShapeDefinition:
         """The definition that `to_json` wrote."""
-        fields = dict(value)
-        fields["relation_columns"] = tuple(StoredColumn(*c) for c in fields["relation_columns"])  # type: ignore[attr-defined]  # as written
-        fields["params"] = tuple(fields["params"])  # type: ignore[arg-type]  # as written
-        fields["primary_key"] = tuple(fields["primary_key"])  # type: ignore[arg-type]  # as written
-        fields["columns"] = tuple(fields["columns"])  # type: ignore[arg-type]  # as written
-        return cls(**fields)  # type: ignore[arg-type]  # as written
+        fields: dict[str, Any] = dict(value)
+        fields["relation_columns"] = _stored_columns(_as_tuples(fields["relation_columns"]))
+        delegated = fields.get("delegated_columns")
+        fields["delegated_columns"] = None if delegated is None else _shared(tuple(delegated))
+        fields["params"] = tuple(fields["params"])
+        fields["relation_oid"] = _oid(fields["relation_oid"])
+        for name in ("primary_key", "columns"):
+            fields[name] = _shared(tuple(fields[name]))
+        for name in ("schema", "table", "replica", "log_mode"):
+            fields[name] = sys.intern(fields[name])
+        return cls(**fields)
+
+
+def _type_to_json(name: str) -> object:
+    return [name, list(name.labels)] if isinstance(name, EnumName) else name
+
+
+def _type_from_json(name: str | tuple[str, tuple[str, ...]]) -> str:
+    return name if isinstance(name, str) else EnumName(*name)
+
+
+def _as_tuples(value: Any) -> Any:
+    """Lists in lists as tuples, which can be compared by their hashes."""
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
+
+
+# Thousands of shapes of one table have these in common.
+
+
+@lru_cache(maxsize=1024)
+def _stored_columns(columns: tuple[tuple[Any, ...], ...]) -> tuple[StoredColumn, ...]:
+    return tuple(
+        StoredColumn(name, oid, modifier, _type_from_json(kind), *rest)
+        for name, oid, modifier, kind, *rest in columns
+    )
+
+
+@lru_cache(maxsize=4096)
+def _oid(oid: int) -> int:
+    return oid
+
+
+@lru_cache(maxsize=4096)
+def _shared(names: _Names) -> _Names:
+    """The first of all that are equal."""
+    return names

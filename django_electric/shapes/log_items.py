@@ -49,11 +49,8 @@ _BOOL: Final = {"t": '"true"', "f": '"false"', None: "null", "true": '"true"', "
 ValueWriter = Callable[[str | None], str]
 
 
-class Item(NamedTuple):
-    """One message to append: its place in the transaction and its text."""
-
-    op: int
-    text: bytes
+Item = tuple[int, bytes]
+"""One message to append: its place in the transaction (op) and its text. A bare tuple: one is made for every change."""
 
 
 def _escaped(value: str | None) -> str:
@@ -200,15 +197,13 @@ def headers_for(relation: str, xid: int, tx: int) -> Headers:
 
 def insert_items(view: View, headers: Headers, op: int, new: Row) -> list[Item]:
     """A row that was inserted, or that an update moved into the shape."""
-    return [Item(op, f',{{"key":"{view.key(new)}",{view.insert(new)}{headers.insert}{op}'.encode())]
+    return [(op, f',{{"key":"{view.key(new)}",{view.insert(new)}{headers.insert}{op}'.encode())]
 
 
 def delete_items(view: View, headers: Headers, op: int, old: Row) -> list[Item]:
     """A row that was deleted, or that an update moved out of the shape."""
     return [
-        Item(
-            op, f',{{"key":"{view.key(old)}",{view.delete_value(old)}{headers.delete}{op}'.encode()
-        )
+        (op, f',{{"key":"{view.key(old)}",{view.delete_value(old)}{headers.delete}{op}'.encode()),
     ]
 
 
@@ -220,9 +215,9 @@ def update_items(view: View, headers: Headers, op: int, old: Row, new: Row) -> l
     if any(old[i] != new[i] for i in view.key_at):
         gone = view.key(old)
         return [
-            Item(op, f',{{"key":"{gone}",{view.delete_value(old)}{headers.moved_to}{key}{headers.tail}{op}'.encode()),
-            Item(op + 1, f',{{"key":"{key}",{view.insert(new)}{headers.moved_from}{gone}{headers.tail}{op + 1}'.encode()),
+            (op, f',{{"key":"{gone}",{view.delete_value(old)}{headers.moved_to}{key}{headers.tail}{op}'.encode()),
+            (op + 1, f',{{"key":"{key}",{view.insert(new)}{headers.moved_from}{gone}{headers.tail}{op + 1}'.encode()),
         ]  # fmt: skip
     return [
-        Item(op, f',{{"key":"{key}",{view.update_value(old, new)}{headers.update}{op}'.encode())
+        (op, f',{{"key":"{key}",{view.update_value(old, new)}{headers.update}{op}'.encode()),
     ]

@@ -21,6 +21,9 @@ Evaluator = Callable[[Sequence[str | None]], bool | None]
 
 HELD_BYTES = 64 << 20
 """What a shape may hold back in memory until its snapshot is taken."""
+_NO_OPS: list[int] = []
+_NO_TEXTS: list[bytes] = []
+"""Of all shapes that have nothing, which nearly all have: they stay empty."""
 _TOO_MUCH = "too much was written before its first rows could be read"
 
 
@@ -68,8 +71,9 @@ class RoutedShape:
         self.definition = definition
         self.where: Where | None = definition.parsed_where()
         self.sink = sink
-        self.ops: list[int] = []
-        self.texts: list[bytes] = []
+        self.ops: list[int] = _NO_OPS
+        self.texts: list[bytes] = _NO_TEXTS
+        """What the transaction under way has given the shape; `take` adds to them."""
         self.rotates = ""
         self.snapshot = snapshot
         """Transactions are compared with it; None once none can be seen by it any more."""
@@ -81,23 +85,32 @@ class RoutedShape:
 
     def sees(self, xid: int, tx: int) -> bool:
         """Whether the snapshot holds what *xid*, committed at LSN *tx*, wrote. Not for a held shape."""
-        if self.snapshot is None:
-            return False
-        if self.snapshot.sees_nothing_from(tx):
+        self.pass_snapshot(tx)
+        return self.snapshot is not None and self.snapshot.sees(xid)
+
+    def pass_snapshot(self, tx: int) -> None:
+        """No transaction that commits before LSN *tx* comes any more: perhaps none that the snapshot sees."""
+        if self.snapshot is not None and self.snapshot.sees_nothing_from(tx):
             self.snapshot = None
-            return False
-        return self.snapshot.sees(xid)
+
+    def take(self, op: int, text: bytes) -> None:
+        """An entry of the transaction under way, without its end."""
+        if self.ops:
+            self.ops.append(op)
+            self.texts.append(text)
+        else:
+            self.ops, self.texts = [op], [text]
 
     def end_transaction(self, xid: int, tx: int) -> str:
         """Append what was collected; why the shape has to be rotated, or an empty string."""
         ops, texts, rotates = self.ops, self.texts, self.rotates
-        self.ops, self.texts, self.rotates = [], [], ""
+        self.ops, self.texts, self.rotates = _NO_OPS, _NO_TEXTS, ""
         if self.held is not None:
             self.held.append(Held(xid, tx, ops, texts, rotates))
             self.held_bytes += sum(map(len, texts))
             self._hold_no_more()
             return ""
-        if tx <= self.sink.last_tx or self.sees(xid, tx):
+        if tx <= self.sink.last_tx or (self.snapshot is not None and self.sees(xid, tx)):
             return ""
         if rotates:
             return rotates
@@ -111,7 +124,7 @@ class RoutedShape:
             size = sum(map(len, self.texts))
             if self.held_bytes + size > HELD_BYTES:
                 self.held_bytes += size
-                self.ops, self.texts = [], []
+                self.ops, self.texts = _NO_OPS, _NO_TEXTS
                 self._hold_no_more()
             return
         if len(self.texts) < 2 or self.sees(xid, tx):
@@ -126,7 +139,7 @@ class RoutedShape:
 
     def abandon_transaction(self) -> None:
         """Forget the transaction under way: it will be sent again."""
-        self.ops, self.texts, self.rotates = [], [], ""
+        self.ops, self.texts, self.rotates = _NO_OPS, _NO_TEXTS, ""
         self.sink.discard()
 
     def join(self, snapshot: PgSnapshot) -> str:
@@ -147,6 +160,8 @@ class RoutedShape:
 
 
 def _complete(texts: Sequence[bytes]) -> list[bytes]:
+    if len(texts) == 1:
+        return [texts[0] + LAST_ENTRY_END]
     entries = [text + ENTRY_END for text in texts[:-1]]
     entries.append(texts[-1] + LAST_ENTRY_END)
     return entries

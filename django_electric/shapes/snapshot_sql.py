@@ -14,7 +14,7 @@ from json.encoder import encode_basestring as encode_string
 from django_electric.postgres.relation import quote_identifier, quote_literal
 from django_electric.shapes.definition import ShapeDefinition, StoredColumn
 from django_electric.shapes.log_items import relation_key
-from django_electric.where import SortKey, Where
+from django_electric.where import SortKey, Where, narrowed_sql
 
 _PLAIN = frozenset(
     [
@@ -41,7 +41,7 @@ _PLAIN = frozenset(
         "xid8",
     ]
 )
-"""Types whose ``::text`` is what the log shows, and needs no escaping."""
+"""Types whose text, as ``::text`` and their output functions alike give it (``bool`` apart), needs no escaping."""
 _TEXT = frozenset(("text", "varchar"))
 _MOST_ARGUMENTS = 90
 """Postgres takes 100 arguments a call."""
@@ -75,12 +75,19 @@ def _nested(arguments: list[str]) -> Iterator[str]:
 
 def _add_value(parts: _Parts, column: StoredColumn) -> None:
     name = quote_identifier(column.name)
-    if column.type_name in _PLAIN and column.not_null:
+    if column.type_name == "bool":
+        parts.expression(
+            f"CASE WHEN {name} THEN '\"true\"' WHEN NOT {name} THEN '\"false\"' ELSE 'null' END"
+        )
+    elif column.type_name in _PLAIN and column.not_null:
         parts.text('"')
-        parts.expression(f"{name}::text")
+        parts.expression(name)
         parts.text('"')
     elif column.type_name in _PLAIN:
-        parts.expression(f"""coalesce('"' || {name}::text || '"', 'null')""")
+        # concat passes over NULL, and calls a type's output function faster than a cast to text does.
+        parts.expression(f"CASE WHEN {name} IS NULL THEN 'null' ELSE '\"' END")
+        parts.expression(name)
+        parts.expression(f"CASE WHEN {name} IS NULL THEN '' ELSE '\"' END")
     elif column.type_name in _TEXT:
         json = f"to_json({name}::text)"
         parts.expression(json if column.not_null else f"coalesce({json}::text, 'null')")
@@ -95,7 +102,7 @@ def _add_key_part(parts: _Parts, column: StoredColumn) -> None:
     text = f"{name}::text" if column.type_name in _PLAIN | _TEXT else f"concat({name})"
     inner = f"right(left(to_json(replace({text}, '/', '//'))::text, -1), -1)"
     if column.type_name in _PLAIN:
-        inner = text
+        inner = name if column.not_null and column.type_name != "bool" else text
     if column.not_null:
         parts.text('/\\"')
         parts.expression(inner)
@@ -159,10 +166,9 @@ def _copy(definition: ShapeDefinition, expression: str, subset: Subset) -> str:
 
 
 def _clauses(definition: ShapeDefinition, subset: Subset) -> str:
-    """What follows the table: a subset never leaves the shape, so both conditions are in parentheses."""
-    conditions = [definition.where, subset.where and subset.where.sql]
-    given = [f"({condition})" for condition in conditions if condition]
-    clauses = f" WHERE {' AND '.join(given)}" if given else ""
+    """What follows the table: a subset never leaves the shape."""
+    condition = _condition(definition.where, subset.where)
+    clauses = f" WHERE {condition}" if condition else ""
     if subset.order_by:
         clauses += f" ORDER BY {', '.join(_sort_key(definition, key) for key in subset.order_by)}"
     if subset.limit is not None:
@@ -170,6 +176,13 @@ def _clauses(definition: ShapeDefinition, subset: Subset) -> str:
     if subset.offset is not None:
         clauses += f" OFFSET {subset.offset}"
     return clauses
+
+
+def _condition(shape: str | None, subset: Where | None) -> str | None:
+    if shape is None or subset is None:
+        alone = subset.sql if subset is not None else shape
+        return f"({alone})" if alone is not None else None
+    return narrowed_sql(shape, subset)
 
 
 def _sort_key(definition: ShapeDefinition, key: SortKey) -> str:

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from django_electric.errors import DecodeError
@@ -31,6 +33,7 @@ from django_electric.postgres.pgoutput import (
     Update,
 )
 from django_electric.postgres.xid import PgSnapshot
+from django_electric.shapes.layouts import SCHEMA_PREFIX, parse_schema_change
 from django_electric.shapes.log_items import (
     Item,
     delete_items,
@@ -39,9 +42,15 @@ from django_electric.shapes.log_items import (
     update_items,
 )
 from django_electric.shapes.routed import RoutedShape
-from django_electric.shapes.router import Router, TableRoutes
+from django_electric.shapes.router import REMADE, Router, TableRoutes
+from django_electric.shapes.tallies import Tallies
+
+_NOWHERE: tuple[RoutedShape, ...] = ()
 
 SPILL_BYTES = 16 << 20
+ASKED_CHANGES = 1_000
+ASKED_BYTES = 8 << 20
+"""Changes that wait for an answer of Postgres before it is asked, and their size."""
 RECENT_CHANGES = 20_000
 RECENT_BYTES = 16 << 20
 """Changes of recent transactions that are kept for shapes which register late, and their size."""
@@ -62,6 +71,10 @@ class Change(NamedTuple):
     relation: RelationMessage | None
 
 
+_change: Callable[[tuple[object, ...]], Change] = partial(tuple.__new__, Change)
+"""Makes one from its members; the class itself would take three times as long, for every change."""
+
+
 class Recent(NamedTuple):
     """A transaction that passed the router not long ago."""
 
@@ -69,6 +82,45 @@ class Recent(NamedTuple):
     tx: int
     changes: list[Change]
     size: int = 0
+
+
+class Question(NamedTuple):
+    """Which of these shapes does this row belong to? Only Postgres can tell."""
+
+    row: Row
+    shapes: Sequence[RoutedShape]
+
+
+class Answers(NamedTuple):
+    """What Postgres says of questions."""
+
+    matching: Sequence[Sequence[RoutedShape]]
+    """For each question, the shapes that its row belongs to."""
+    broken: Collection[RoutedShape] = ()
+    """Shapes whose conditions cannot be evaluated any more."""
+
+
+Ask = Callable[[tuple[str, ...], Sequence[Question]], Answers]
+"""From the names of the columns of all rows, and questions, to answers."""
+
+
+class _Waiting(NamedTuple):
+    """A change that some shapes get once Postgres has said what they are."""
+
+    table: TableRoutes
+    op: int
+    old: Row | None
+    new: Row | None
+    before: list[RoutedShape]
+    """The shapes that the old row belongs to, of those that wait; `_decide` adds to them."""
+    after: list[RoutedShape]
+    asked_before: Sequence[RoutedShape]
+    asked_after: Sequence[RoutedShape]
+
+
+def _refuse(columns: tuple[str, ...], questions: Sequence[Question]) -> Answers:
+    """Where there is no Postgres to ask."""
+    return Answers([()] * len(questions), {s for question in questions for s in question.shapes})
 
 
 class RecentTransactions:
@@ -145,18 +197,25 @@ class TransactionBuilder:
         router: Router,
         *,
         find_roots: Callable[[int], Iterable[int]] = lambda oid: (),
+        ask: Ask = _refuse,
         spill_bytes: int = SPILL_BYTES,
+        asked_changes: int = ASKED_CHANGES,
         recent_limit: int = RECENT_CHANGES,
     ) -> None:
-        """*find_roots*: the partitioned tables above a table that the stream names for the first time."""
+        """*find_roots*: the partitioned tables above a table that the stream names for the first time.
+        *ask* asks Postgres what cannot be told here."""
         self.router = router
         self._find_roots = find_roots
+        self._ask = ask
         self.recent = RecentTransactions(recent_limit)
         self._outcome: Outcome | None = None
         self.processed_tx = 0
         """``tx`` of the last transaction that is complete: one that comes again is passed over."""
         self.changes = 0
+        self.tallies = Tallies()
+        """Of the partitions that are new to shapes of a root."""
         self._spill_bytes = spill_bytes
+        self._asked_changes = asked_changes
         self._recent_limit = recent_limit
         self._xid = 0
         self._tx = 0
@@ -164,6 +223,10 @@ class TransactionBuilder:
         self._is_open = False
         self._skips = False
         self._touched: dict[str, RoutedShape] = {}
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+        self._late: set[RoutedShape] = set()
+        """Shapes that wait for an answer: what comes later for them waits, too."""
         self._bytes = 0
         self._kept: list[Change] | None = []
         self._kept_bytes = 0
@@ -202,11 +265,13 @@ class TransactionBuilder:
         """The connection broke: the transaction under way will come again, and the layouts with it."""
         for shape in self._touched.values():
             shape.abandon_transaction()
+        self.tallies.abandon()
         self._reset()
         self.router.layouts.clear()
 
     def _reset(self) -> None:
         self._touched = {}
+        self._waiting, self._waiting_bytes, self._late = [], 0, set()
         self._bytes = 0
         self._op = 0
         self._kept = []
@@ -225,6 +290,7 @@ class TransactionBuilder:
     def _commit(self, message: Commit) -> None:
         if not self._is_open:
             raise DecodeError("a commit without a begin")
+        self._decide()
         xid, tx = self._xid, self._tx
         for shape in self._touched.values():
             reason = shape.end_transaction(xid, tx)
@@ -235,6 +301,7 @@ class TransactionBuilder:
         if not self._skips:
             if self._op:
                 self.recent.add(xid, tx, self._kept, self._kept_bytes)
+            self.tallies.end(xid)
             self.processed_tx = tx
         self._reset()
 
@@ -244,14 +311,28 @@ class TransactionBuilder:
     def _message(self, message: LogicalMessage) -> None:
         if message.prefix == MESSAGE_PREFIX:
             self.outcome.markers.append(message.content)
+        elif message.prefix == SCHEMA_PREFIX and self._is_open and not self._skips:
+            self._schema(message.content)
+
+    def _schema(self, content: bytes) -> None:
+        """Tables are changed by this transaction: rotate at its end what does not fit to them any more."""
+        # Anybody may send such a message. What says nothing is left to the looks into the catalogue.
+        with suppress(DecodeError):
+            self._rotate(self.router.outdated_by(parse_schema_change(content)))
 
     def _relation(self, message: RelationMessage) -> None:
+        self._decide()
         for root in self._find_roots(message.oid):
-            self.router.add_leaf(root, message.oid)
+            self.add_leaf(root, message.oid)
         self.router.describe(message)
         replaced = self.router.replaced_by(message)
         if replaced and not self._skips:
-            self._rotate((shape, "its table was dropped and made anew") for shape in replaced)
+            self._rotate((shape, REMADE) for shape in replaced)
+
+    def add_leaf(self, root: int, leaf: int) -> None:
+        """*leaf* is a partition of *root*. Its rows are tallied if it is new to a shape."""
+        if self.router.add_leaf(root, leaf):
+            self.tallies.begin(root, leaf)
 
     def _next(self, message: Insert | Update | Delete | Truncate, oid: int) -> TableRoutes | None:
         """Count the change, keep it for late shapes; the routes of its table if it is to be routed."""
@@ -261,7 +342,7 @@ class TransactionBuilder:
         if self._skips:
             return None
         if self._kept is not None:
-            self._kept.append(Change(op, message, self.router.layouts.get(oid)))
+            self._kept.append(_change((op, message, self.router.layouts.get(oid))))
             if len(self._kept) > self._recent_limit or self._kept_bytes > RECENT_BYTES:
                 self._kept = None
         table = self.router.tables.get(oid)
@@ -277,32 +358,26 @@ class TransactionBuilder:
     def _insert(self, message: Insert) -> None:
         op = self._op
         table = self._next(message, message.oid)
-        if table is not None:
-            self._route_insert(table, op, message.new)
-
-    def _route_insert(self, table: TableRoutes, op: int, new: Row) -> None:
-        shapes = table.matches(new)
-        if shapes:
-            self._give(table, shapes, op, insert_items, new)
-        if table.failed:
-            self._fail(table)
+        if table is None:
+            return
+        if self.tallies:
+            self.tallies.add(message.oid, 1)
+        self._route(table, op, None, message.new)
 
     def _delete(self, message: Delete) -> None:
         op = self._op
         table = self._next(message, message.oid)
         if table is None:
             return
+        if self.tallies:
+            self.tallies.add(message.oid, -1)
         if message.old is None:
             self._rotate_all(
                 table,
                 "a row was deleted without its old values; its table needs REPLICA IDENTITY FULL",
             )
             return
-        shapes = table.matches(message.old)
-        if shapes:
-            self._give(table, shapes, op, delete_items, message.old)
-        if table.failed:
-            self._fail(table)
+        self._route(table, op, message.old, None)
 
     def _update(self, message: Update) -> None:
         op = self._op
@@ -315,18 +390,96 @@ class TransactionBuilder:
                 "a row was updated without its old values; its table needs REPLICA IDENTITY FULL",
             )
             return
-        old, new = message.old, message.new
-        before, after = table.matches(old), table.matches(new)
-        if before is after or before == after:
-            if after:
-                self._give(table, after, op, update_items, old, new)
+        self._route(table, op, message.old, message.new)
+
+    def _route(self, table: TableRoutes, op: int, old: Row | None, new: Row | None) -> None:
+        before = _NOWHERE if old is None else table.matches(old)
+        asked_before = table.take_undecided()
+        after = _NOWHERE if new is None else table.matches(new)
+        asked_after = table.take_undecided()
+        if asked_before or asked_after or self._late:
+            self._late.update(asked_before, asked_after)
+            before, sure_before = self._part(before)
+            after, sure_after = self._part(after)
+            self._wait(
+                _Waiting(table, op, old, new, sure_before, sure_after, asked_before, asked_after)
+            )
+        if before or after:
+            self._give_change(table, op, old, new, before, after)
+        if table.failed:
+            self._fail(table)
+
+    def _give_change(
+        self,
+        table: TableRoutes,
+        op: int,
+        old: Row | None,
+        new: Row | None,
+        before: Sequence[RoutedShape],
+        after: Sequence[RoutedShape],
+    ) -> None:
+        """The change for shapes that its old row belonged to, and for those that its new row belongs to."""
+        if new is None:
+            assert old is not None, "a change has an old row or a new one"
+            self._give(table, before, op, delete_items, old)
+        elif old is None:
+            self._give(table, after, op, insert_items, new)
+        elif before is after or before == after:
+            self._give(table, after, op, update_items, old, new)
         else:
             stay = set(before).intersection(after)
             self._give(table, [s for s in after if s in stay], op, update_items, old, new)
             self._give(table, [s for s in after if s not in stay], op, insert_items, new)
             self._give(table, [s for s in before if s not in stay], op, delete_items, old)
-        if table.failed:
-            self._fail(table)
+
+    # -- what Postgres is asked about -----------------------------------------------------------------
+
+    def _part(self, shapes: Sequence[RoutedShape]) -> tuple[list[RoutedShape], list[RoutedShape]]:
+        """The shapes that can be given a change now, and those that have to wait."""
+        late = self._late
+        return [s for s in shapes if s not in late], [s for s in shapes if s in late]
+
+    def _wait(self, change: _Waiting) -> None:
+        """Keep *change* for the shapes that have to wait, if there are any."""
+        if not (change.before or change.after or change.asked_before or change.asked_after):
+            return
+        self._waiting.append(change)
+        self._waiting_bytes += sum(
+            len(text) for row in (change.old, change.new) for text in row or () if text
+        )
+        if len(self._waiting) >= self._asked_changes or self._waiting_bytes >= ASKED_BYTES:
+            self._decide()
+
+    def _decide(self) -> None:
+        """Ask Postgres about the changes that wait, one table at a time, and hand them out in order."""
+        waiting = self._waiting
+        if not waiting:
+            return
+        self._waiting, self._waiting_bytes, self._late = [], 0, set()
+        for table in {id(change.table): change.table for change in waiting}.values():
+            self._answer(table.layout, [change for change in waiting if change.table is table])
+        for table, op, old, new, before, after, _, _ in waiting:
+            if before or after:
+                self._give_change(table, op, old, new, before, after)
+
+    def _answer(self, columns: tuple[str, ...], changes: Iterable[_Waiting]) -> None:
+        """Add to each change the shapes that Postgres says it concerns."""
+        asked = [
+            (belongs, Question(row, shapes))
+            for change in changes
+            for belongs, row, shapes in (
+                (change.before, change.old, change.asked_before),
+                (change.after, change.new, change.asked_after),
+            )
+            if shapes and row is not None
+        ]
+        answers = self._ask(columns, [question for _, question in asked])
+        for (belongs, _), found in zip(asked, answers.matching, strict=True):
+            if found:  # an OR may be true for another reason, too
+                belongs[:] = dict.fromkeys([*belongs, *found])
+        self._rotate(
+            (shape, "Postgres could not evaluate its condition") for shape in answers.broken
+        )
 
     def _truncate(self, message: Truncate) -> None:
         for oid in message.oids:
@@ -346,7 +499,7 @@ class TransactionBuilder:
     def _give(
         self,
         table: TableRoutes,
-        shapes: list[RoutedShape],
+        shapes: Sequence[RoutedShape],
         op: int,
         make: Callable[..., list[Item]],
         *rows: Row,
@@ -361,8 +514,7 @@ class TransactionBuilder:
                 headers = headers_for(view.relation, xid, tx)
                 items = made[id(view)] = make(view, headers, op, *rows)
             for at, text in items:
-                shape.ops.append(at)
-                shape.texts.append(text)
+                shape.take(at, text)
                 self._bytes += len(text)
             if items:
                 touched[shape.handle] = shape
@@ -380,7 +532,9 @@ class TransactionBuilder:
         Called between messages; what has come of the transaction under way is among them. Returns
         the xids that are not kept and that the shape's snapshot therefore has to see.
         """
-        replay = TransactionBuilder(Router(self.router.views), spill_bytes=sys.maxsize)
+        replay = TransactionBuilder(
+            Router(self.router.views), ask=self._ask, spill_bytes=sys.maxsize
+        )
         replay.router.add(shape, leaves)
         for recent in self.recent:
             replay._replay(recent.xid, recent.tx, recent.changes)
@@ -401,3 +555,4 @@ class TransactionBuilder:
                 self.router.describe(described)
             self._op = change.op
             self.handle(change.message)
+        self._decide()

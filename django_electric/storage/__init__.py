@@ -8,14 +8,17 @@ from django_electric.storage.base import (
     ShapeStorage,
     SnapshotWriter,
 )
-from django_electric.storage.files import FileStorage
+from django_electric.storage.files import SHAPES, FileStorage
 from django_electric.storage.memory import MemoryStorage
+from django_electric.storage.reads import Reads
 
 __all__ = [
+    "SHAPES",
     "Chunk",
     "FileStorage",
     "LogState",
     "MemoryStorage",
+    "Reads",
     "ShapeLogReader",
     "ShapeLogWriter",
     "ShapeStorage",

@@ -103,10 +103,8 @@ class ShapeLogWriter(ABC):
 
     handle: str
 
-    @property
-    @abstractmethod
-    def last_tx(self) -> int:
-        """``tx`` of the last transaction appended or published; 0 without one."""
+    last_tx: int
+    """``tx`` of the last transaction appended or published; 0 without one."""
 
     @abstractmethod
     def append(self, tx: int, ops: Sequence[int], entries: Sequence[Entry]) -> None:

@@ -83,7 +83,7 @@ class MemoryLogWriter(ShapeLogWriter):
         self.storage = storage
         self.handle = handle
         self.log = log
-        self._last_tx = log.entries[-1][0].tx if log.entries else 0
+        self.last_tx = log.entries[-1][0].tx if log.entries else 0
         self._appended: list[tuple[LogOffset, Entry]] = []
         self._spilled: list[tuple[LogOffset, Entry]] = []
         self._chunk, self._chunk_size = self._open_chunk()
@@ -96,23 +96,19 @@ class MemoryLogWriter(ShapeLogWriter):
         size = sum(len(entry) for _, chunk, entry in self.log.entries if chunk == number)
         return (number + 1, 0) if size >= self.storage.chunk_bytes else (number, size)
 
-    @property
-    def last_tx(self) -> int:
-        return self._last_tx
-
     def append(self, tx: int, ops: Sequence[int], entries: Sequence[Entry]) -> None:
-        if tx <= self._last_tx:
+        if tx <= self.last_tx:
             return
         self._appended += self._spilled
         self._appended += [
             (LogOffset(tx, op), entry) for op, entry in zip(ops, entries, strict=True)
         ]
         self._spilled = []
-        self._last_tx = tx
+        self.last_tx = tx
         self.storage.pending[self.handle] = self
 
     def spill(self, tx: int, ops: Sequence[int], entries: Sequence[Entry]) -> None:
-        if tx > self._last_tx:
+        if tx > self.last_tx:
             self._spilled += [
                 (LogOffset(tx, op), entry) for op, entry in zip(ops, entries, strict=True)
             ]

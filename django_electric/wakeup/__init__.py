@@ -29,16 +29,19 @@ web to worker
 """
 
 from django_electric.wakeup.lines import LineBuffer, batches, decode, encode, payloads
-from django_electric.wakeup.names import STANDBY_LOCK, socket_path
+from django_electric.wakeup.locks import STANDBY_LOCK, WRITER_LOCK, is_locked
+from django_electric.wakeup.names import socket_path
 from django_electric.wakeup.road import Road
 
 __all__ = [
     "STANDBY_LOCK",
+    "WRITER_LOCK",
     "LineBuffer",
     "Road",
     "batches",
     "decode",
     "encode",
+    "is_locked",
     "payloads",
     "socket_path",
 ]

@@ -10,8 +10,6 @@ from typing import Final, NamedTuple
 
 _LONGEST_SOCKET_PATH: Final = 100
 """``sun_path`` holds 108 bytes on Linux and 104 on macOS."""
-STANDBY_LOCK: Final = "standby.lock"
-"""A worker that waits for the advisory lock holds a ``flock`` on this file."""
 
 
 class Directions(NamedTuple):

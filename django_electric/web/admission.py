@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
 from typing import Literal
 
@@ -42,12 +43,18 @@ class Admission:
             self.under_way[kind] += by
 
 
+def _nothing() -> None:
+    pass
+
+
 class Permit:
     """One admitted request."""
 
     def __init__(self, admission: Admission, kind: Kind) -> None:
         self._admission = admission
         self._kind: Kind | None = kind
+        self.on_release: Callable[[], None] = _nothing
+        """Called once."""
 
     def becomes_existing(self) -> None:
         """The snapshot has started: from now on the request counts as an existing one, limit or not."""
@@ -61,3 +68,4 @@ class Permit:
         if self._kind is not None:
             self._admission.change(self._kind, -1)
             self._kind = None
+            self.on_release()

@@ -11,49 +11,55 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Final
 
-from django_electric.errors import ElectricError, ShapeGone, SnapshotFailed
-from django_electric.protocol import body as post_body
+from django_electric.errors import ElectricError
+from django_electric.postgres.relation import Relation
 from django_electric.protocol import replies
-from django_electric.protocol.body import BadBody
+from django_electric.protocol.access import Access
 from django_electric.protocol.headers import (
-    FRAMEWORK_DEFAULT,
     LARGEST_JUMP,
-    SERVER,
     Headers,
     Moment,
     accepts_gzip,
     answer_headers,
-    cors_headers,
+    finished,
+    identity_headers,
     is_request_id,
     known_tags,
+    negotiated,
+    not_modified,
+    personal,
 )
 from django_electric.protocol.messages import array, up_to_date
 from django_electric.protocol.params import (
     InvalidRequest,
     ShapeRequest,
     nest,
-    parse,
     parse_delete,
 )
 from django_electric.protocol.plan import NoNews, NotModified, OutOfBounds, Send, SnapshotOverdue
+from django_electric.protocol.query import SECRETS
 from django_electric.protocol.replies import Reply
+from django_electric.protocol.resolve import nameable_columns
 from django_electric.protocol.subset import parse_subset
+from django_electric.revocations import UNBOUND, Leave
+from django_electric.shapes.snapshot_sql import Subset
 from django_electric.storage import Chunk
-from django_electric.web.admission import Overloaded, Permit
-from django_electric.web.database import DatabaseUnreachable
-from django_electric.web.exchange import Pairs, WebRequest, WebResponse
+from django_electric.web.admission import Permit
+from django_electric.web.exchange import WebRequest, WebResponse
+from django_electric.web.failures import reply_to, tellable
+from django_electric.web.leaves import Revoked
 from django_electric.web.live import WORKER_SECONDS, NotCreated, NotReady, Settled, settle
 from django_electric.web.looks import Look
 from django_electric.web.ranges import WORTH_COMPRESSING, Range
 from django_electric.web.service import ShapeService
 from django_electric.web.shapes import Found, Mismatch, NotRegistered
-from django_electric.web.streaming import EndedBody, EventBody, LogBody
+from django_electric.web.streaming import EndedBody, EventBody, LogBody, NoBody
 from django_electric.web.subset import answer_subset
+from django_electric.web.wanted import wanted_of
 
 logger = logging.getLogger(__name__)
 
@@ -82,70 +88,115 @@ def answer_not_found(request: WebRequest) -> WebResponse:
     return _finish(request, WebResponse.of(replies.NOT_FOUND), is_shape_route=False)
 
 
-async def answer_shape(service: ShapeService, request: WebRequest) -> WebResponse:
-    """Everything on ``/v1/shape``."""
+async def answer_shape(
+    service: ShapeService,
+    request: WebRequest,
+    access: Access | None = None,
+    leave: Leave = UNBOUND,
+) -> WebResponse:
+    """Everything on ``/v1/shape``.
+
+    *access* is what whoever authorised the request allows, as long as the *leave* is good. Without an
+    access the secret of the service authorises the request, and allows everything.
+    """
     if request.method not in _METHODS:
         return answer_not_found(request)
     if request.method == "OPTIONS":
-        requested = request.headers.get("access-control-request-headers")
-        return _finish(request, WebResponse.of(replies.preflight(requested)), is_shape_route=True)
-    if not service.settings.is_open:
-        return _finish(request, WebResponse.of(replies.CLOSED), is_shape_route=True)
-    if not _is_authentic(service, request):
-        return _identified(request, WebResponse.of(replies.UNAUTHORIZED))
+        return answer_preflight(request)
+    if access is None:
+        if not service.settings.is_open:
+            return _finish(request, WebResponse.of(replies.CLOSED), is_shape_route=True)
+        if not is_authentic(service, request):
+            return _identified(request, WebResponse.of(replies.UNAUTHORIZED))
+    response = await _answer_authorised(service, replace(request, leave=leave), access)
+    response = _finish(request, response, is_shape_route=True)
+    if access is None or access.is_public:
+        return response
+    return replace(response, headers=personal(response.headers))
+
+
+async def _answer_authorised(
+    service: ShapeService, request: WebRequest, access: Access | None
+) -> WebResponse:
     answer = _delete if request.method == "DELETE" else _read
     try:
-        response = await answer(service, request)
+        if request.leave.is_revoked:
+            raise Revoked
+        return await answer(service, request, access)
     except ElectricError as error:
-        response = WebResponse.of(_reply_to(error, service))
+        return WebResponse.of(reply_to(tellable(error, access), service))
     except Exception:
         # Whatever it is, the client gets an answer that it understands, and no details.
         logger.exception("unexpected error while answering /v1/shape")
-        response = WebResponse.of(replies.UNEXPECTED)
-    return _finish(request, response, is_shape_route=True)
+        return WebResponse.of(replies.UNEXPECTED)
 
 
-def _is_authentic(service: ShapeService, request: WebRequest) -> bool:
-    secret = service.settings.secret
-    if secret is None:
+def answer_failure(service: ShapeService, request: WebRequest, error: ElectricError) -> WebResponse:
+    """The answer to a request for a shape that has failed with *error*."""
+    return answer_reply(request, reply_to(error, service))
+
+
+def answer_preflight(request: WebRequest) -> WebResponse:
+    """``OPTIONS`` (section 1.4)."""
+    return answer_reply(
+        request, replies.preflight(request.headers.get("access-control-request-headers"))
+    )
+
+
+def answer_reply(request: WebRequest, reply: Reply) -> WebResponse:
+    """An answer that holds no rows, with what every answer but Electric's own 401 has."""
+    return _finish(request, WebResponse.of(reply), is_shape_route=True)
+
+
+def is_authentic(service: ShapeService, request: WebRequest) -> bool:
+    """Whether *request* has the secret, or one of two, if there is one."""
+    known = service.settings.secrets
+    if service.settings.secret is None:
         return True
-    given = request.parameter("secret")
+    values = (request.parameter(parameter.name) for parameter in SECRETS)
+    given = next((value for value in values if value is not None), None)
     if given is None:
-        given = request.parameter("api_secret")
-    return given is not None and hmac.compare_digest(given.encode(), secret.encode())
+        return False
+    # All are compared: how long it takes tells nothing of which one fits.
+    matches = [hmac.compare_digest(given.encode(), secret.encode()) for secret in known]
+    return any(matches)
 
 
 def _finish(request: WebRequest, response: WebResponse, *, is_shape_route: bool) -> WebResponse:
     """Add what every answer but 401 has."""
-    headers = dict(response.headers)
-    headers.update(cors_headers(request.headers.get("origin"), is_shape_route=is_shape_route))
-    if request.method in ("POST", "DELETE") and headers.get("cache-control") != FRAMEWORK_DEFAULT:
-        headers["cache-control"] = "no-cache"
-        headers.pop("surrogate-control", None)
+    origin = request.headers.get("origin")
+    headers = finished(response.headers, request.method, origin, is_shape_route=is_shape_route)
     return _identified(request, replace(response, headers=headers))
 
 
 def _identified(request: WebRequest, response: WebResponse) -> WebResponse:
     """Say who answers which request (section 1.2); a HEAD has no body."""
     known_as = request.headers.get("x-request-id", "")
-    own = {
-        "electric-server": SERVER,
-        "x-request-id": known_as if is_request_id(known_as) else secrets.token_urlsafe(15),
-    }
-    headers = {**response.headers, **own}
-    if request.method == "HEAD":
+    request_id = known_as if is_request_id(known_as) else secrets.token_urlsafe(15)
+    headers = {**response.headers, **identity_headers(request_id)}
+    identified = replace(response, headers=headers)
+    return _without_body(identified) if request.method == "HEAD" else identified
+
+
+def _without_body(response: WebResponse) -> WebResponse:
+    """What a HEAD hears: of a body that is built, how long it is; otherwise nothing of that, as a GET would."""
+    if response.stream is not None:
         response.close()
-        return WebResponse(response.status, headers)
-    return replace(response, headers=headers)
+        return replace(response, stream=NoBody())
+    headers = {**response.headers}
+    if response.status not in (204, 304):
+        headers["content-length"] = str(len(response.body))
+    return WebResponse(response.status, headers)
 
 
 # --- GET, HEAD, POST ------------------------------------------------------------------------------
 
 
-async def _read(service: ShapeService, request: WebRequest) -> WebResponse:
+async def _read(service: ShapeService, request: WebRequest, access: Access | None) -> WebResponse:
     permit = service.admission.admit(service.kind_of(request.parameter("handle")))
+    permit.on_release = service.queues.enter(request)
     try:
-        response = await _read_admitted(service, request, permit)
+        response = await _read_admitted(service, request, access, permit)
     except BaseException:
         permit.release()
         raise
@@ -154,12 +205,12 @@ async def _read(service: ShapeService, request: WebRequest) -> WebResponse:
     return response
 
 
-async def _read_admitted(service: ShapeService, request: WebRequest, permit: Permit) -> WebResponse:
-    wanted = await _wanted(request)
+async def _read_admitted(
+    service: ShapeService, request: WebRequest, access: Access | None, permit: Permit
+) -> WebResponse:
+    wanted = await wanted_of(request, access)
     found = await _find(service, wanted)
-    subset = None
-    if wanted.subset is not None:
-        subset = parse_subset(wanted.subset, found.relation, wanted.shape.queryable_columns)
+    subset = await _subset_of(service, wanted, found.relation)
     if wanted.has_position and wanted.handle != found.handle:
         return WebResponse.of(replies.refetch(found.handle))
     if subset is not None:
@@ -172,17 +223,22 @@ async def _read_admitted(service: ShapeService, request: WebRequest, permit: Per
     return reading.respond(settled)
 
 
-async def _wanted(request: WebRequest) -> ShapeRequest:
-    if request.method != "POST":
-        return _parse(request.query)
-    body = post_body.decode(await request.read_body(post_body.LARGEST + 1))
-    return parse(post_body.merge(nest(request.query), body))
+async def _subset_of(
+    service: ShapeService, wanted: ShapeRequest, relation: Relation
+) -> Subset | None:
+    """The part of the shape that is asked for, if it is a part. Raises InvalidRequest (stage H).
 
-
-@lru_cache(maxsize=4_096)
-def _parse(query: Pairs) -> ShapeRequest:
-    """Clients that wait for the same news ask the same question."""
-    return parse(nest(query))
+    A condition that is not understood here is asked of Postgres.
+    """
+    if wanted.subset is None:
+        return None
+    try:
+        return parse_subset(wanted.subset, relation, nameable_columns(wanted.shape, relation))
+    except InvalidRequest as error:
+        faults = error.errors["subset"]
+        if not isinstance(faults, Mapping) or set(faults) != {"where"}:
+            raise
+    return await service.shapes.subset(wanted, relation)
 
 
 async def _find(service: ShapeService, request: ShapeRequest) -> Found:
@@ -193,10 +249,13 @@ async def _find(service: ShapeService, request: ShapeRequest) -> Found:
             return found
         service.shapes.forget(found.handle)
     listener = service.listener
-    looked_up = await service.shapes.find(request.shape, may_register=listener.is_active)
+    may_register = listener.is_active and request.subset is None
+    looked_up = await service.shapes.find(request.shape, may_register=may_register)
     if looked_up.rotated is not None:
         listener.send("deleted", looked_up.rotated)
     if isinstance(looked_up, NotRegistered):
+        # A request that is refused must not leave a shape behind.
+        await _subset_of(service, request, looked_up.relation)
         if not await listener.until_active(WORKER_SECONDS):
             raise NotReady
         looked_up = await service.shapes.find(request.shape, may_register=True)
@@ -241,7 +300,8 @@ class _Reading:
         if isinstance(answer, Send) and self.wanted.is_sse:
             return self._events(answer, look)
         if isinstance(answer, NotModified):
-            return WebResponse(304, self._headers(answer))
+            held = self.request.headers.get("if-none-match")
+            return WebResponse(304, not_modified(self._headers(answer), held))
         control = _control(self.wanted, answer, settled.lsn)
         if look is not None and look.chunk is not None and look.chunk.size:
             return self._chunk(answer, look.range, look.chunk, control)
@@ -250,15 +310,10 @@ class _Reading:
     def _chunk(
         self, answer: Send | NoNews, entries: Range | None, chunk: Chunk, control: bytes | None
     ) -> WebResponse:
-        headers = self._headers(answer)
-        headers["vary"] = "accept-encoding"
         is_gzipped = chunk.size >= WORTH_COMPRESSING and accepts_gzip(
             self.request.headers.get("accept-encoding", "")
         )
-        if is_gzipped:
-            headers["content-encoding"] = "gzip"
-            # Other bytes than those of the answer that is not compressed, but they mean the same.
-            headers["etag"] = f"W/{headers['etag']}"
+        headers = negotiated(self._headers(answer), is_gzipped=is_gzipped)
         if entries is not None:
             return WebResponse(200, headers, entries.body(control, is_gzipped=is_gzipped))
         reader = self.service.storage.reader(self.handle)
@@ -267,6 +322,7 @@ class _Reading:
 
     def _events(self, answer: Send, look: Look | None) -> WebResponse:
         body = EventBody(self.service, self.handle, answer.end, look, self.release)
+        body.leave = self.request.leave
         return WebResponse(200, self._headers(answer), stream=body)
 
     def _out_of_bounds(self) -> WebResponse:
@@ -308,13 +364,14 @@ def _moment(service: ShapeService, request: WebRequest) -> Moment:
 # --- DELETE ---------------------------------------------------------------------------------------
 
 
-async def _delete(service: ShapeService, request: WebRequest) -> WebResponse:
-    """Section 1.6."""
+async def _delete(service: ShapeService, request: WebRequest, access: Access | None) -> WebResponse:
+    """Section 1.6. Whoever may see a shape may not therefore drop it."""
     if not await service.listener.until_active(WORKER_SECONDS):
         raise NotReady
-    if not service.settings.enable_integration_testing and not await request.may_delete():
+    may_all = access is None and service.settings.enable_integration_testing
+    if not may_all and not await request.may_delete():
         return WebResponse.of(replies.DELETE_DISABLED)
-    wanted = parse_delete(nest(request.query))
+    wanted = parse_delete(nest(request.query), access)
     deleted = await service.shapes.delete(wanted.shape, wanted.handle)
     if deleted is None:
         return WebResponse.of(replies.NO_SHAPE)
@@ -322,29 +379,3 @@ async def _delete(service: ShapeService, request: WebRequest) -> WebResponse:
         return WebResponse.of(replies.HANDLE_MISMATCH)
     service.listener.send("deleted", deleted)
     return WebResponse.of(replies.DELETED)
-
-
-# --- Errors ---------------------------------------------------------------------------------------
-
-
-def _reply_to(error: ElectricError, service: ShapeService) -> Reply:
-    """What the client hears of *error*."""
-    match error:
-        case InvalidRequest():
-            return replies.invalid_request(error.errors)
-        case BadBody():
-            return replies.bad_body(error.status, error.message, error.details)
-        case Overloaded():
-            return replies.overloaded(error.kind, error.limit, random.randint(6, 10))  # noqa: S311
-        case SnapshotFailed():
-            return replies.snapshot_failed(error.status, error.message)
-        case ShapeGone():
-            return replies.refetch(None)
-        case NotReady():
-            return replies.NOT_READY_STANDBY if service.is_standby else replies.NOT_READY
-        case NotCreated():
-            return replies.NOT_CREATED
-        case DatabaseUnreachable():
-            return replies.DATABASE_UNREACHABLE
-    logger.error("unexpected error while answering /v1/shape", exc_info=error)
-    return replies.UNEXPECTED

@@ -9,6 +9,7 @@ from typing import Protocol
 from urllib.parse import parse_qsl
 
 from django_electric.protocol.replies import Reply
+from django_electric.revocations import UNBOUND, Leave
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -43,8 +44,14 @@ class WebRequest:
     """Reads at most so many bytes."""
     on_wait: Callable[[], None] = _nothing_to_do
     """Called when the answer has to wait, which may take as long as the client stays."""
+    leave: Leave = UNBOUND
+    """With which it is answered, and no longer than which."""
     may_delete: Callable[[], Awaitable[bool]] = _nobody_may
     """Whether who asks may delete shapes, where not everybody may."""
+    http_version: str = ""
+    """As ASGI writes it: ``1.1``, ``2``; empty where it is not known."""
+    client: str | None = None
+    """Address of whoever has connected to us."""
 
     def parameter(self, name: str) -> str | None:
         """The last value of a query parameter."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django_electric.revocations import UNBOUND, Leave
 from django_electric.web.exchange import Answer
 
 Scope = Mapping[str, Any]
@@ -42,6 +43,8 @@ class Grant:
     answer: Answer
     headers: RawHeaders
     expires: float
+    leave: Leave = UNBOUND
+    """The leave to read of the user that it was given to."""
 
 
 def grant_key(scope: Scope) -> Hashable:
@@ -72,16 +75,26 @@ class Grants:
     def get(self, key: Hashable) -> Grant | None:
         """The grant for *key*, if it is still valid."""
         grant = self._grants.get(key)
-        if grant is not None and grant.expires <= self._clock():
+        if grant is None:
+            return None
+        if grant.expires <= self._clock() or grant.leave.is_revoked:
             del self._grants[key]
             return None
         return grant
 
-    def put(self, key: Hashable, answer: Answer, headers: RawHeaders, seconds: float) -> None:
-        """Grant requests with *key* for so many seconds."""
+    def put(
+        self,
+        key: Hashable,
+        answer: Answer,
+        headers: RawHeaders,
+        seconds: float,
+        leave: Leave = UNBOUND,
+    ) -> None:
+        """Grant requests with *key* for so many seconds, if the leave is good for so long."""
+        seconds = min(seconds, leave.seconds)
         if seconds <= 0:
             return
-        self._grants[key] = Grant(answer, headers, self._clock() + seconds)
+        self._grants[key] = Grant(answer, headers, self._clock() + seconds, leave)
         self._grants.move_to_end(key)
         if len(self._grants) > MOST:
             self._grants.popitem(last=False)

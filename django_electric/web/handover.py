@@ -14,6 +14,7 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 
+from django_electric.revocations import UNBOUND, Leave, now
 from django_electric.web.exchange import Answer
 from django_electric.web.grants import RawHeaders, Scope
 
@@ -34,6 +35,10 @@ class Handover:
     def __init__(self) -> None:
         self.answer: Answer | None = None
         """What answers the request, once a view has accepted."""
+        self.leave = UNBOUND
+        """The leave to read with which the view let it through."""
+        self.since = now()
+        """When the project began to be asked, as `Leave.since`."""
         self._token = secrets.token_hex(8)
 
     @classmethod
@@ -43,9 +48,9 @@ class Handover:
         handover = scope.get(SCOPE_KEY)
         return handover if isinstance(handover, cls) else None
 
-    def accept(self, answer: Answer) -> HttpResponse:
-        """The placeholder that the view returns."""
-        self.answer = answer
+    def accept(self, answer: Answer, leave: Leave = UNBOUND) -> HttpResponse:
+        """The placeholder that the view returns. *answer* has in it what the view allows."""
+        self.answer, self.leave = answer, leave
         # The tag keeps ConditionalGetMiddleware from making one, no-store keeps it out of caches.
         headers = {
             _MARK: self._token,

@@ -15,6 +15,7 @@ from django_electric.protocol.params import ShapeRequest
 from django_electric.protocol.plan import Answer, Awaiting, Send, Wait, after_waiting, plan
 from django_electric.shapes.offset import SNAPSHOT_END
 from django_electric.web.exchange import WebRequest
+from django_electric.web.leaves import Revoked
 from django_electric.web.listener import Listener, Subscription
 from django_electric.web.looks import Look
 from django_electric.web.service import ShapeService
@@ -80,13 +81,16 @@ async def settle(
 ) -> Settled:
     """Look, and wait, until what *request* wants can be answered.
 
-    Raises `SnapshotFailed`, `NotReady`, `NotCreated`, or `ShapeGone` if the shape goes meanwhile.
+    Raises `SnapshotFailed`, `NotReady`, `NotCreated`, `ShapeGone` if the shape goes meanwhile, or `Revoked`
+    if the leave to read it does.
     """
-    listener = service.listener
+    listener, leave = service.listener, request.leave
     patience = Patience(service.settings.long_poll_timeout, listener, time.monotonic)
     was_seen = is_filled = False
-    with listener.subscribe(found.handle) as news:
+    with listener.subscribe(found.handle) as news, service.leaves.follow(leave, news.wake):
         while True:
+            if leave.is_revoked:
+                raise Revoked
             # In this order: subscribe, look, wait. Whatever comes after the look wakes the wait.
             news.clear()
             lsn = listener.last_lsn or 0
@@ -101,9 +105,13 @@ async def settle(
             if service.is_closing and decision.reason is not Awaiting.NEWS:
                 raise NotReady
             left = 0.0 if service.is_closing else patience.left(decision.reason)
+            if decision.reason is Awaiting.NEWS:
+                left = min(left, leave.seconds)
             if left <= 0:
                 return Settled(after_waiting(decision), None, lsn)
             request.on_wait()
+            service.ending.follow()
+            service.note_waiting()
             await _wait(
                 service, news, min(left, listener.poll_seconds), wanted, has_log=look is not None
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,8 +35,16 @@ class Looks:
     is woken by all that came after it; and it is short, for what is not heard of.
     """
 
-    def __init__(self, storage: ShapeStorage, ranges: Ranges, listener: Listener) -> None:
+    def __init__(
+        self,
+        storage: ShapeStorage,
+        ranges: Ranges,
+        listener: Listener,
+        note_read: Callable[[str], None] | None = None,
+    ) -> None:
+        """*note_read* hears of each log that is looked at."""
         self._storage = storage
+        self._note_read = note_read
         self._ranges = ranges
         self._listener = listener
         self._heard = -1
@@ -50,6 +59,8 @@ class Looks:
         key = (handle, offset)
         if key not in self._looks:
             self._looks[key] = look_at(self._storage, self._ranges, handle, offset)
+            if self._note_read is not None:
+                self._note_read(handle)
         return self._looks[key]
 
 

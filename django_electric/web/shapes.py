@@ -13,21 +13,31 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Lock
 from typing import Final
 
-from django.db import connections
+from django.db import ProgrammingError, connections
 
 from django_electric.catalogue import find_relation
 from django_electric.conf import ElectricSettings
+from django_electric.errors import ElectricError
 from django_electric.models import Shape
 from django_electric.postgres.relation import Relation
 from django_electric.protocol.params import ShapeParams, ShapeRequest
-from django_electric.protocol.resolve import is_outdated, resolve
+from django_electric.protocol.resolve import (
+    analyse_within,
+    is_outdated,
+    nameable_columns,
+    resolve,
+)
 from django_electric.protocol.schema import schema_header
+from django_electric.protocol.subset import parse_subset
 from django_electric.shapes.definition import ShapeDefinition
+from django_electric.shapes.snapshot_sql import Subset
+from django_electric.web.clauses import Clauses
 from django_electric.web.database import DatabaseThreads, DatabaseUnreachable
+from django_electric.where import Analyse
 
 REMEMBERED: Final = 4_096
 FRESH_SECONDS: Final = 0.2
@@ -36,6 +46,10 @@ to this much."""
 
 SHARED_SECONDS: Final = 0.05
 """Requests that begin a log and come this close together share one look into the catalogue."""
+
+
+class NotMigrated(ElectricError):
+    """The tables of django_electric are missing or old: run manage.py migrate."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,7 @@ class Found:
 class NotRegistered:
     """The parameters are good, but there is no such shape."""
 
+    relation: Relation
     rotated: str | None = None
 
 
@@ -120,6 +135,7 @@ class Shapes:
         self._stream_id = settings.replication_stream_id
         self._threads = threads
         self._memory = _Memory(REMEMBERED, clock)
+        self._clauses = Clauses(settings.alias, clock)
         self._under_way: dict[_Question, asyncio.Task[Found | NotRegistered]] = {}
 
     def knows(self, handle: str) -> bool:
@@ -164,6 +180,11 @@ class Shapes:
             self._memory.put(shape, found)
         return found
 
+    async def definition(self, shape: ShapeParams) -> ShapeDefinition:
+        """What *shape* means, whether there is one or not. Raises InvalidRequest."""
+        _, definition = await self._threads.run(self._resolve, shape)
+        return definition
+
     async def exists(self, handle: str) -> bool:
         """Whether the `Shape` table has a row for *handle*."""
         return await self._threads.run(self._exists, handle)
@@ -174,6 +195,10 @@ class Shapes:
         if isinstance(deleted, str):
             self.forget(deleted)
         return deleted
+
+    async def subset(self, request: ShapeRequest, relation: Relation) -> Subset:
+        """The subset that is asked for, with the help of Postgres. Raises InvalidRequest."""
+        return await self._threads.run(self._subset, request, relation)
 
     # --- In a database thread ---------------------------------------------------------------------
 
@@ -187,21 +212,34 @@ class Shapes:
             row = None
         if row is None:
             if not may_register:
-                return NotRegistered(rotated)
-            row = Shape.objects.using(self._alias).register(definition, self._stream_id)
+                return NotRegistered(relation, rotated)
+            row = Shape.objects.using(self._alias).register(
+                definition, self._stream_id, (shape.access and shape.access.user) or ""
+            )
         is_filled = row.status != Shape.Status.REGISTERED
         return Found(row.handle, definition, relation, is_filled, rotated)
 
     def _resolve(self, shape: ShapeParams) -> tuple[Relation, ShapeDefinition]:
         with connections[self._alias].cursor() as cursor:
             relation = find_relation(cursor, shape.table.schema, shape.table.name)
-        definition = resolve(shape, relation)
+        analyse = partial(self._clauses.analyse, relation) if relation else None
+        definition = resolve(shape, relation, analyse)
         assert relation is not None, "resolve refuses a table that does not exist"
         return relation, definition
 
+    def _subset(self, request: ShapeRequest, relation: Relation) -> Subset:
+        analyse: Analyse = partial(self._clauses.analyse, relation)
+        nameable = nameable_columns(request.shape, relation)
+        if nameable is not None:
+            analyse = analyse_within(nameable, analyse)
+        return parse_subset(request.subset or {}, relation, nameable, analyse)
+
     def _row(self, definition: ShapeDefinition) -> Shape | None:
         rows = Shape.objects.using(self._alias)
-        return rows.filter(stream_id=self._stream_id, identity=definition.identity).first()
+        try:
+            return rows.filter(stream_id=self._stream_id, identity=definition.identity).first()
+        except ProgrammingError as error:  # only the table can be wrong with this query of ours
+            raise NotMigrated from error
 
     def _exists(self, handle: str) -> bool:
         return Shape.objects.using(self._alias).filter(handle=handle).exists()

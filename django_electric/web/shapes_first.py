@@ -9,26 +9,17 @@ Everything else goes through as it is.
 from __future__ import annotations
 
 import asyncio
-import logging
-import signal
-import threading
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from contextlib import suppress
-from types import FrameType
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from django_electric.conf import electric_settings
 from django_electric.protocol.body import BadBody
+from django_electric.revocations import Leave
 from django_electric.web.exchange import Answer, WebRequest, WebResponse, query_pairs
 from django_electric.web.grants import Grants, RawHeaders, Scope, grant_key
 from django_electric.web.handover import SCOPE_KEY, Handover, added_headers
-from django_electric.web.service import shape_service
+from django_electric.web.lifespan import Message, Receive, Send, serve_lifespan
 
-logger = logging.getLogger(__name__)
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]
 """Frameworks type the three arguments of an ASGI application in ways that do not fit together."""
 
@@ -46,12 +37,12 @@ class ShapesFirst:
         self.grants = Grants()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await _Lifespan(self._application, receive, send).run(scope)
-        elif scope["type"] != "http" or scope["method"] not in _METHODS:
-            await self._application(scope, receive, send)
-        else:
+        if scope["type"] == "http" and scope["method"] in _METHODS:
             await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await serve_lifespan(self._application, scope, receive, send)
+        else:
+            await self._application(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in self._paths:
@@ -60,31 +51,39 @@ class ShapesFirst:
                 await _answer(grant.answer, scope, receive, send, grant.headers)
                 return
         handover = Handover()
-        way = _WayThroughDjango(handover, send)
-        await self._application({**scope, SCOPE_KEY: handover}, receive, way.send)
-        if handover.answer is None or way.headers is None:
+        way = _WayThroughDjango(handover, receive, send)
+        await self._application({**scope, SCOPE_KEY: handover}, way.receive, way.send)
+        if handover.answer is None or way.headers is None or way.has_disconnected:
             return
         added = added_headers(way.headers)
-        self._grant(scope, handover.answer, added)
+        self._grant(scope, handover.answer, added, handover.leave)
         await _answer(handover.answer, scope, receive, send, added)
 
-    def _grant(self, scope: Scope, answer: Answer, added: RawHeaders) -> None:
+    def _grant(self, scope: Scope, answer: Answer, added: RawHeaders, leave: Leave) -> None:
         # A cookie is for one answer: whoever gets one comes through Django again.
         if any(name == _SET_COOKIE for name, _ in added):
             return
         self._paths.add(scope["path"])
         seconds = electric_settings().grant_ttl / 1000
-        self.grants.put(grant_key(scope), answer, added, seconds)
+        self.grants.put(grant_key(scope), answer, added, seconds, leave)
 
 
 class _WayThroughDjango:
     """Takes the placeholder away from what Django sends; passes everything else on."""
 
-    def __init__(self, handover: Handover, send: Send) -> None:
+    def __init__(self, handover: Handover, receive: Receive, send: Send) -> None:
         self._handover = handover
+        self._receive = receive
         self._send = send
         self.headers: Iterable[tuple[bytes, bytes]] | None = None
         """Those of the placeholder, once it came."""
+        self.has_disconnected = False
+        """The client has gone: most servers say so only once, and Django has heard it."""
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.has_disconnected = message["type"] == "http.disconnect"
+        return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -119,6 +118,8 @@ def _web_request(scope: Scope, receive: Receive, on_wait: Callable[[], None]) ->
         key, text = name.decode("latin-1"), value.decode("latin-1")
         headers[key] = f"{headers[key]},{text}" if key in headers else text
 
+    client = scope.get("client")
+
     async def read_body(limit: int) -> bytes:
         return await _read_body(receive, limit)
 
@@ -128,6 +129,8 @@ def _web_request(scope: Scope, receive: Receive, on_wait: Callable[[], None]) ->
         headers=headers,
         read_body=read_body,
         on_wait=on_wait,
+        http_version=scope.get("http_version", ""),
+        client=client[0] if client else None,
     )
 
 
@@ -169,17 +172,31 @@ def _raw_headers(
     scope: Scope, response: WebResponse, added: RawHeaders
 ) -> list[tuple[bytes, bytes]]:
     """The answer's own headers, then those of the project that it does not have itself."""
-    own = response.headers
+    own = dict(response.headers)
+    if not scope.get("http_version", "1.1").startswith("1"):
+        own.pop("connection", None)  # from HTTP/2 on it is nobody's business
+    if "vary" in own:
+        varies = [
+            own["vary"],
+            *(value.decode("latin-1") for name, value in added if name == b"vary"),
+        ]
+        own["vary"] = _without_repetition(varies)
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in own.items()]
     if scope["method"] == "GET" and response.stream is None and response.status != 304:
         headers.append((b"content-length", str(len(response.body)).encode()))
-    for name, value in added:
-        if name == b"vary" and "vary" in own:
-            headers.remove((b"vary", own["vary"].encode()))
-            headers.append((b"vary", own["vary"].encode() + b", " + value))
-        elif name.decode("latin-1") not in own:
-            headers.append((name, value))
-    return headers
+    return headers + [(name, value) for name, value in added if name.decode("latin-1") not in own]
+
+
+def _without_repetition(lists: Iterable[str]) -> str:
+    """Comma lists of names as one, each name as it was written first.
+
+    >>> _without_repetition(["accept-encoding, cookie", "Cookie, Origin"])
+    'accept-encoding, cookie, Origin'
+    """
+    names: dict[str, str] = {}
+    for name in ",".join(lists).split(","):
+        names.setdefault(name.strip().lower(), name.strip())
+    return ", ".join(names.values())
 
 
 class _DisconnectWatch:
@@ -206,78 +223,3 @@ class _DisconnectWatch:
     def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
-
-
-# --- Lifespan -----------------------------------------------------------------------------------
-
-
-class _Lifespan:
-    """The server's start and end, for us and for an application that wants to know of them.
-
-    Servers wait for open requests before they say that they end, and live requests would stay for a long
-    poll. So the signals that end a server are heard here too: whoever waits is answered at once.
-    """
-
-    def __init__(self, application: AsgiApplication, receive: Receive, send: Send) -> None:
-        self._application = application
-        self._receive = receive
-        self._send = send
-        self._has_started = False
-
-    async def run(self, scope: Scope) -> None:
-        try:
-            await self._application(scope, self._heard, self._sent)
-        except Exception as error:
-            if self._has_started:
-                raise
-            # Django has no lifespan: it refuses the scope before it asks for anything.
-            logger.debug("the application has no lifespan: %s", error)
-            await self._alone()
-
-    async def _alone(self) -> None:
-        while True:
-            message = await self._heard()
-            await self._sent({"type": f"{message['type']}.complete"})
-            if message["type"] == "lifespan.shutdown":
-                return
-
-    async def _heard(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "lifespan.startup":
-            _end_waits_on_signals()
-        else:
-            end_waits()
-        return message
-
-    async def _sent(self, message: Message) -> None:
-        self._has_started = True
-        await self._send(message)
-
-
-def end_waits() -> None:
-    """Answer all who wait: this process is about to end."""
-    with suppress(Exception):  # settings that are wrong have been complained of elsewhere
-        shape_service(electric_settings()).close()
-
-
-def _end_waits_on_signals() -> None:
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for number in (signal.SIGTERM, signal.SIGINT):
-        _chain(number)
-
-
-def _chain(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    if before is None:  # set by something else than Python: it cannot be called from here
-        return
-
-    def on_signal(received: int, frame: FrameType | None) -> None:
-        end_waits()
-        if callable(before):
-            before(received, frame)
-        elif before == signal.SIG_DFL:
-            signal.signal(received, signal.SIG_DFL)
-            signal.raise_signal(received)
-
-    signal.signal(number, on_signal)

@@ -16,6 +16,7 @@ from django_electric.protocol.messages import (
     tail,
     up_to_date,
 )
+from django_electric.revocations import UNBOUND
 from django_electric.shapes.offset import LogOffset
 from django_electric.storage import Chunk, ShapeLogReader
 from django_electric.web.looks import Look
@@ -94,6 +95,8 @@ class EventBody:
         self._position = position
         self._first = first
         self._on_close = on_close
+        self.leave = UNBOUND
+        """No longer than this is good does it go on."""
         if first is not None and not first.view.chunk_size:
             self._first = None
 
@@ -115,10 +118,14 @@ class EventBody:
 
     async def _follow(self) -> AsyncIterator[bytes]:
         listener = self._service.listener
-        end = time.monotonic() + STREAM_SECONDS
+        self._service.ending.follow()
+        end = time.monotonic() + min(STREAM_SECONDS, self.leave.seconds)
         quiet_until = time.monotonic() + KEEP_ALIVE_SECONDS
-        with listener.subscribe(self._handle) as news:
-            while (now := time.monotonic()) < end and not self._service.is_closing:
+        with (
+            listener.subscribe(self._handle) as news,
+            self._service.leaves.follow(self.leave, news.wake),
+        ):
+            while (now := time.monotonic()) < end and not self._is_over:
                 news.clear()
                 look = self._service.looks.at(self._handle, self._position)
                 if look is None:
@@ -132,7 +139,13 @@ class EventBody:
                 if now >= quiet_until:
                     quiet_until = now + KEEP_ALIVE_SECONDS
                     yield KEEP_ALIVE
+                self._service.note_waiting()
                 await news.wait(min(end - now, quiet_until - now, listener.poll_seconds))
+
+    @property
+    def _is_over(self) -> bool:
+        """The headers are sent, so that all there is to do is to end: who asks again is told why."""
+        return self._service.is_closing or self.leave.is_revoked
 
     def _take(self, look: Look) -> Iterator[bytes]:
         """The frames of one chunk; afterwards the stream stands at the chunk's end."""
@@ -173,6 +186,16 @@ class EndedBody:
     def close(self) -> None:
         """Harmless when called twice."""
         self._on_close()
+
+
+class NoBody:
+    """In place of a stream that is not asked for."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
 
 
 def _whole_entries(reader: ShapeLogReader, chunk: Chunk) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ seen. For that to come out right, in this order:
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import random
 import re
@@ -23,27 +24,38 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 import psycopg
 from django.db import connections
 from psycopg import sql
 
+from django_electric.catalogue import has_changed
 from django_electric.errors import ElectricError, SnapshotFailed
 from django_electric.postgres.display import LOCAL_DISPLAY_SETTINGS
-from django_electric.postgres.failures import NOT_STARTED, SLOW_QUERY, snapshot_failure
+from django_electric.postgres.failures import (
+    NOT_STARTED,
+    SLOW_QUERY,
+    is_fault_of_condition,
+    may_be_of_changed_schema,
+    snapshot_failure,
+)
+from django_electric.postgres.lsn import Lsn
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.protocol import replies
+from django_electric.protocol.headers import accepts_gzip
 from django_electric.protocol.params import ShapeRequest
 from django_electric.protocol.plan import NoNews
-from django_electric.protocol.subset import MARKS, refused_literal, subset_body, subset_headers
+from django_electric.protocol.subset import MARKS, refused_clause, subset_body, subset_headers
+from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.offset import INFINITE, LogOffset
 from django_electric.shapes.snapshot_sql import Subset, subset_statement
 from django_electric.web.admission import Permit
 from django_electric.web.database import DatabaseThreads, DatabaseUnreachable
 from django_electric.web.exchange import WebRequest, WebResponse
 from django_electric.web.live import settle
+from django_electric.web.ranges import LEVEL, WORTH_COMPRESSING
 from django_electric.web.service import ShapeService
 from django_electric.web.shapes import Found
 
@@ -63,16 +75,11 @@ _SNAPSHOT = (
     "SELECT pg_current_snapshot()::text || '@' || (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)"
 )
 _CONFIRMED = (
-    "SELECT (confirmed_flush_lsn - '0/0'::pg_lsn)::int8 FROM pg_replication_slots"
-    " WHERE slot_name = %s"
+    "SELECT confirmed_flush_lsn::text FROM pg_replication_slots"
+    " WHERE slot_name = %s AND confirmed_flush_lsn IS NOT NULL"
 )
 _XID = re.compile(rb'"txids":\[([0-9]+)\]')
 """In the headers of an entry: inside a value the quotes are escaped, and a column's value is no list."""
-
-_ROW_DEPENDENT = ("22003", "22008", "22012")
-"""Out of range, datetime overflow, division by zero: of class 22, but not what a literal does."""
-_NO_OPERATOR = ("42883", "42725", "42804")
-"""Undefined or ambiguous operator, types that do not fit."""
 
 
 async def answer_subset(
@@ -94,12 +101,24 @@ async def answer_subset(
     if not isinstance(settled.answer, NoNews):
         return WebResponse.of(replies.SNAPSHOT_OVERDUE)
     mark = random.randrange(MARKS)  # noqa: S311  # tells snapshots apart, guards nothing
-    query = _Query(service, found, subset, subset_statement(found.definition, subset, mark))
+    statement = subset_statement(found.definition, subset, mark)
     request.on_wait()
-    snapshot, rows = await query.run()
+    service.ending.follow()
+    run = service.subset_query or partial(_run, service)
+    snapshot, rows = await run(found, subset, statement)
     schema = None if wanted.is_live else found.schema
     headers = subset_headers(wanted, found.handle, settled.answer.end, schema)
-    return WebResponse(200, headers, subset_body(snapshot, mark, rows))
+    body = subset_body(snapshot, mark, rows)
+    return await _compressed(request, WebResponse(200, headers, body))
+
+
+async def _compressed(request: WebRequest, response: WebResponse) -> WebResponse:
+    """*response*, compressed if the client takes that and it is worth while."""
+    headers, body = {**response.headers, "vary": "accept-encoding"}, response.body
+    if len(body) >= WORTH_COMPRESSING and accepts_gzip(request.headers.get("accept-encoding", "")):
+        headers["content-encoding"] = "gzip"
+        body = await asyncio.to_thread(gzip.compress, body, LEVEL, mtime=0)
+    return WebResponse(response.status, headers, body)
 
 
 @cache
@@ -110,6 +129,12 @@ def query_threads(alias: str) -> DatabaseThreads:
 
 # Threads do not survive a fork: a server that loads the project before it forks gets new ones.
 os.register_at_fork(after_in_child=query_threads.cache_clear)
+
+
+async def _run(
+    service: ShapeService, found: Found, subset: Subset, statement: str
+) -> tuple[PgSnapshot, list[bytes]]:
+    return await _Query(service, found, subset, statement).run()
 
 
 class _Query:
@@ -155,7 +180,7 @@ class _Query:
 
     def _confirmed(self, connection: Connection) -> int | None:
         row = connection.execute(_CONFIRMED, [self._service.settings.slot_name]).fetchone()
-        return row[0] if row is not None else None
+        return int(Lsn.parse(row[0])) if row is not None else None
 
     def _xids_after(self, confirmed: int | None) -> set[int]:
         """Transactions in the log that may not be visible yet.
@@ -183,16 +208,23 @@ class _Query:
         except psycopg.Error as error:
             if connection.closed:
                 raise
-            raise self._failure(error) from error
+            raise query_failure(connection, self._found.definition, self._subset, error) from error
 
-    def _failure(self, error: psycopg.Error) -> ElectricError:
-        text, state = error.diag.message_primary or str(error).strip(), error.sqlstate or ""
-        if state == "57014" and "statement timeout" in text:
-            return SnapshotFailed(SLOW_QUERY)
-        is_literal = state.startswith("22") and state not in _ROW_DEPENDENT
-        if is_literal or state in _NO_OPERATOR:
-            return refused_literal(self._subset, text)
-        return snapshot_failure(error.sqlstate, text)
+
+def query_failure(
+    connection: Connection, definition: ShapeDefinition, subset: Subset, error: psycopg.Error
+) -> ElectricError:
+    """What a client hears when Postgres refuses the query for a subset of *definition*."""
+    text, state = error.diag.message_primary or str(error).strip(), error.sqlstate or ""
+    if may_be_of_changed_schema(state) and has_changed(connection.cursor(), definition):
+        return SnapshotFailed(text, status=409)
+    if state == "57014" and "statement timeout" in text:
+        return SnapshotFailed(SLOW_QUERY)
+    refusal = None
+    if is_fault_of_condition(error.sqlstate, text):
+        has_condition = definition.where is not None
+        refusal = refused_clause(subset, text, has_condition=has_condition)
+    return refusal or snapshot_failure(error.sqlstate, text)
 
 
 @contextmanager

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
+from django_electric.where.checking.operands import Locale
 from django_electric.where.errors import WhereError
-from django_electric.where.evaluate import Evaluator, compile_node
+from django_electric.where.evaluate import Evaluator, Scan, compile_node, compile_scan
 from django_electric.where.lookups import Lookup, lookups_of
 from django_electric.where.nodes import Node, column_names
 from django_electric.where.parser import parse
 from django_electric.where.sql import sql_of
-from django_electric.where.typecheck import Locale, parameter_values, typecheck
+from django_electric.where.typecheck import parameter_values, typecheck
 
 MAX_BYTES = 65_536
 """A longer clause is refused, unless it is its own canonical text."""
@@ -27,6 +29,9 @@ class Where:
     columns: frozenset[str]
     """The columns that it refers to."""
 
+    is_delegated: ClassVar[bool] = False
+    """Whether only Postgres can tell which rows match."""
+
     def compile(self, positions: Mapping[str, int]) -> Evaluator:
         """A function from a row, a tuple of texts, to True, False or None.
 
@@ -34,6 +39,10 @@ class Where:
         where Postgres would fail on the row, or where only the database's locale could tell.
         """
         return compile_node(self.tree, positions)
+
+    def compile_scan(self, positions: Mapping[str, int]) -> tuple[Scan, tuple[object, ...]]:
+        """A function for all conditions of this form, and what is particular to this one."""
+        return compile_scan(self.tree, positions)
 
     def lookups(self) -> tuple[Lookup, ...] | None:
         """By what an index finds the rows that can match; None if every row must be evaluated."""
@@ -44,13 +53,15 @@ class Where:
         return None if lookup.residual is None else compile_node(lookup.residual, positions)
 
 
+_PLAINEST = Locale()
+
+
 def parse_where(
     text: str,
     columns: Mapping[str, str],
     params: Mapping[str, str] | None = None,
     *,
-    collation_is_c: bool = True,
-    lowers_ascii: bool = True,
+    locale: Locale = _PLAINEST,
     by_postgres: bool = False,
 ) -> Where:
     """The condition that *text* writes on a table with *columns* (name to type). Raises WhereError.
@@ -58,9 +69,8 @@ def parse_where(
     Types are named as in ``pg_type``, domains resolved; those not known here can be tested for
     NULL, except that a column of composite type must be called ``record`` (its NULL test is of
     another kind, and refused). *params* are the values of ``$1``…, by their numbers as text.
-    *collation_is_c* says that every text column is ordered by byte; where it is false, ``<`` and
-    its like on text are refused. *lowers_ascii* says that the letter I is i in lower case; where it
-    is false, as in Turkish, ILIKE with that letter is refused.
+    Where the *locale* does not order text by byte, ``<`` and its like on text are refused; where it is one
+    in which the letter I is not i in lower case, as in Turkish, ILIKE with that letter is.
 
     *by_postgres* says that only Postgres will evaluate the condition, by its ``sql``: then neither
     matters, and columns of types not known here may be compared with what is written beside them.
@@ -75,12 +85,13 @@ def parse_where(
             parse(text),
             columns,
             values,
-            locale=Locale(collation_is_c, lowers_ascii),
+            locale=locale,
             by_postgres=by_postgres,
         )
     except RecursionError:
-        raise WhereError("expression is nested too deeply") from None
+        raise WhereError("expression is nested too deeply", is_final=True) from None
     where = Where(tree, sql_of(tree), column_names(tree))
     if len(text) * 4 > MAX_BYTES and len(text.encode()) > MAX_BYTES and text != where.sql:
-        raise WhereError(f"clause is bigger than maximum size of {MAX_BYTES} bytes")
+        message = f"clause is bigger than maximum size of {MAX_BYTES} bytes"
+        raise WhereError(message, is_final=True)
     return where

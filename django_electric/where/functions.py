@@ -1,141 +1,110 @@
-"""The table of operators and casts that the where language knows, and of the types they join.
+"""The table of the operators and functions of the where language.
 
-A new operator or cast is a row here. (Functions will be a third table, of the same kind.)
+Resolution (``resolve``) chooses a signature as Postgres does; what is done with the values stands in
+``implementations``, in one row for each. A signature without a row is left to Postgres. A new operator or function is a row
+there, after which ``tests.where.make_catalog`` is run. Rows do what the modules of ``runtime`` say, on
+values as `django_electric.postgres.values` decodes them; which functions are called with NULL, the
+catalogue knows. Functions that Postgres calls stable are here if the session's settings, which are
+fixed (PROTOCOL section 4.8), are all that their answer depends on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, cast
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
-from django_electric.postgres import values
-from django_electric.postgres.values import Moment, Value
+from django_electric.where.families import COMPARISONS, family
+from django_electric.where.implementations import NUMBERS, Implementation, Key, long_bool, same
+from django_electric.where.implementations.casts import CASTS
+from django_electric.where.implementations.containers import ARRAY_ROWS, JSON_ROWS
+from django_electric.where.implementations.moments import MOMENT_ROWS
+from django_electric.where.implementations.numbers import NUMERIC_ROWS, float_rows, integer_rows
+from django_electric.where.implementations.strings import BINARY_ROWS, TEXT_ROWS
+from django_electric.where.runtime import arrays, texts
+from django_electric.where.types import element_of, is_known, value_type
 
-
-class Operator(NamedTuple):
-    """A comparison operator: how Python spells it, what NOT and swapped sides make of it."""
-
-    python: str
-    negated: str
-    swapped: str
-    orders: bool
-    """Whether it needs an order: on text, the collation's."""
-
-
-# Every type here is totally ordered (NaN included), so that NOT (a < b) is a >= b, NULL or not.
-COMPARISONS: Mapping[str, Operator] = {
-    "=": Operator("==", "<>", "=", orders=False),
-    "<>": Operator("!=", "=", "<>", orders=False),
-    "<": Operator("<", ">=", ">", orders=True),
-    "<=": Operator("<=", ">", ">=", orders=True),
-    ">": Operator(">", "<=", "<", orders=True),
-    ">=": Operator(">=", "<", "<=", orders=True),
+IMPLEMENTATIONS: Mapping[Key, Implementation] = {
+    **integer_rows(),
+    **float_rows(),
+    **NUMERIC_ROWS,
+    **{("+", (name,)): Implementation(same, is_total=True) for name in NUMBERS},
+    **TEXT_ROWS,
+    **BINARY_ROWS,
+    **MOMENT_ROWS,
+    **ARRAY_ROWS,
+    **JSON_ROWS,
 }
+"""By name and argument types of the signature."""
 
-FAMILIES: Mapping[str, str] = {
-    "bool": "bool",
-    "int2": "integer",
-    "int4": "integer",
-    "int8": "integer",
-    "numeric": "numeric",
-    "float8": "float8",
-    "text": "text",
-    "varchar": "text",
-    "uuid": "uuid",
-    "date": "moment",
-    "timestamp": "moment",
-    "timestamptz": "moment",
-}
-"""Types of one family compare without a cast: Postgres has an operator for each pair."""
-
-PROMOTIONS: Mapping[tuple[str, str], str] = {
-    ("integer", "numeric"): "numeric",
-    ("numeric", "integer"): "numeric",
-    ("integer", "float8"): "float8",
-    ("float8", "integer"): "float8",
-    ("numeric", "float8"): "float8",
-    ("float8", "numeric"): "float8",
-}
-"""What the two sides of a comparison across families are both cast to."""
-
-PREFERRED = frozenset({"bool", "float8", "text", "timestamptz"})
-"""``pg_type.typispreferred``, for the common type of an IN list."""
-
-CATEGORIES: Mapping[str, str] = {
-    **dict.fromkeys(("int2", "int4", "int8", "numeric", "float8"), "N"),
-    **dict.fromkeys(("text", "varchar"), "S"),
-    **dict.fromkeys(("date", "timestamp", "timestamptz"), "D"),
-    "bool": "B",
-    "uuid": "U",
-}
-"""``pg_type.typcategory``."""
-
-_WIDENINGS: Mapping[str, frozenset[str]] = {
-    "int2": frozenset({"int4", "int8", "numeric", "float8"}),
-    "int4": frozenset({"int8", "numeric", "float8"}),
-    "int8": frozenset({"numeric", "float8"}),
-    "numeric": frozenset({"float8"}),
-    "date": frozenset({"timestamp", "timestamptz"}),
-    "timestamp": frozenset({"timestamptz"}),
-    "text": frozenset({"varchar"}),
-    "varchar": frozenset({"text"}),
-}
+_PRINTING: Mapping[Key, Callable[..., Any]] = {
+    ("||", ("text", "anynonarray")): lambda encode: lambda text, one: texts.concatenate(text, encode[1](one)),
+    ("||", ("anynonarray", "text")): lambda encode: lambda one, text: texts.concatenate(encode[0](one), text),
+    ("concat", ("any",)): lambda encode: partial(_concat, encode),
+    ("concat_ws", ("text", "any")): lambda encode: partial(_concat_ws, encode[1:]),
+    ("array_to_string", ("anyarray", "text")): lambda encode: partial(_to_string, encode[0]),
+    ("array_to_string", ("anyarray", "text", "text")): lambda encode: partial(_to_string, encode[0]),
+}  # fmt: skip
+"""Those that print their arguments; made for what these are, from what prints them."""
 
 
-def is_implicit(source: str, target: str) -> bool:
-    """Whether Postgres casts unasked.
-
-    >>> is_implicit("int4", "float8"), is_implicit("float8", "numeric")
-    (True, False)
-    """
-    return source == target or target in _WIDENINGS.get(source, ())
+def _printed(encode: Sequence[Callable[[Any], str]], items: Sequence[Any]) -> list[str | None]:
+    return [None if one is None else write(one) for write, one in zip(encode, items, strict=True)]
 
 
-def _numeric_of(value: Value) -> Value:
-    return values.decode_numeric(str(value))
+def _concat(encode: Sequence[Callable[[Any], str]], *items: Any) -> str:
+    return texts.concat(*_printed(encode, items))
 
 
-def _timestamp_of_date(value: Value) -> Value:
-    return values.timestamp_in_range(values.timestamp_of_date(cast(Moment, value)))
+def _concat_ws(encode: Sequence[Callable[[Any], str]], separator: Any, *items: Any) -> str | None:
+    return texts.concat_ws(separator, *_printed(encode, items))
 
 
-def _date_of_timestamp(value: Value) -> Value:
-    return values.date_of_timestamp(cast(Moment, value))
+def _to_string(encode: Callable[[Any], str], array: Any, separator: Any, null: Any = None) -> Any:
+    if array is None or separator is None:
+        return None
+    return arrays.to_string(array, separator, null, encode)
 
 
-def _same(value: Value) -> Value:
-    return value
+def implementation(
+    name: str, signature: Sequence[str], arguments: Sequence[str]
+) -> Implementation | None:
+    """What is done for a *signature* called with *arguments* of these types; None if it is left to Postgres."""
+    key = name, tuple(signature)
+    if found := IMPLEMENTATIONS.get(key):
+        return found if all(map(_has_equality, key[1], arguments)) else None
+    if (make := _PRINTING.get(key)) is None:
+        return None
+    if not all(is_known(one) and element_of(one) != "bpchar" for one in arguments):
+        return None
+    wanted = [*key[1], *[key[1][-1]] * len(arguments)]
+    return Implementation(
+        make([_printer(name, *pair) for pair in zip(wanted, arguments, strict=False)])
+    )
 
 
-def _long_bool(value: Value) -> Value:
-    return "true" if value else "false"
+def _printer(name: str, wanted: str, given: str) -> Callable[[Any], str]:
+    """How an argument is printed: by ``||`` as a cast to text does."""
+    if given == "bool" and name == "||":
+        return long_bool
+    return value_type(element_of(given) if wanted == "anyarray" else given).encode
 
 
-CASTS: Mapping[tuple[str, str], Callable[[Value], Value]] = {
-    **{(number, "numeric"): _numeric_of for number in ("int2", "int4", "int8")},
-    **{(number, "float8"): values.float8_of for number in ("int2", "int4", "int8", "numeric")},
-    ("bool", "int4"): lambda value: int(bool(value)),
-    ("int4", "bool"): bool,
-    # The session's zone is UTC (PROTOCOL section 4.8), so these change nothing else.
-    ("date", "timestamp"): _timestamp_of_date,
-    ("date", "timestamptz"): _timestamp_of_date,
-    ("timestamp", "timestamptz"): _same,
-    ("timestamptz", "timestamp"): _same,
-    ("timestamp", "date"): _date_of_timestamp,
-    ("timestamptz", "date"): _date_of_timestamp,
-    ("bool", "text"): _long_bool,
-    **{
-        (name, "text"): row.encode
-        for name, row in values.TYPES.items()
-        if name not in ("bool", "text", "varchar")
-    },
-}
-"""Casts that change a value, with what they do; they raise ValueError where Postgres fails."""
+def _has_equality(wanted: str, given: str) -> bool:
+    """Whether a polymorphic argument's values are known here and compare."""
+    return not wanted.startswith("any") or family(given) is not None
 
-FALLIBLE = frozenset({("numeric", "float8"), ("date", "timestamp"), ("date", "timestamptz")})
-"""Casts that fail on some values of a column."""
 
-NO_OPS = frozenset(
-    {("int2", "int4"), ("int2", "int8"), ("int4", "int8"), ("varchar", "text"), ("text", "varchar")}
+FOLDS_CASE = frozenset({"upper", "lower", "initcap", "~~*", "!~~*", "~*", "!~*"})
+"""Those that ask which letters are one but for their case: in Turkish and Azeri I is not i."""
+
+
+OPERATOR_NAMES = frozenset(
+    {name for name, _ in (*IMPLEMENTATIONS, *_PRINTING) if not name[0].isalpha()} | {*COMPARISONS}
 )
-"""Casts that change no value and no comparison: the operand stands for itself."""
+"""All operators of which some overload is known."""
+FUNCTION_NAMES = frozenset(
+    {name for name, _ in (*IMPLEMENTATIONS, *_PRINTING) if name[0].isalpha()}
+    | {target for _, target in CASTS}
+)  # fmt: skip
+"""All functions of which some overload is known."""

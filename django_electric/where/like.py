@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from operator import methodcaller
 
-from django_electric.where.errors import EvaluationError
+from django_electric.where.errors import Undecided
 
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 # KELVIN SIGN and LATIN CAPITAL LETTER I WITH DOT ABOVE.
@@ -68,11 +68,12 @@ def with_backslash(pattern: str, escape: str) -> str:
     return "".join(written)
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
+    """*text* as ILIKE sees it. Raises Undecided."""
     if text.isascii():
         return text.lower()
     if _AMBIGUOUS.search(text):
-        raise EvaluationError("ILIKE of this text depends on the database's locale")
+        raise Undecided("ILIKE of this text depends on the database's locale")
     return text.translate(_ASCII_LOWER)
 
 
@@ -89,7 +90,7 @@ class Matcher:
         self._ignores_case = ignores_case
 
     def __call__(self, text: str) -> bool:
-        return self._matches(_fold(text) if self._ignores_case else text)
+        return self._matches(fold(text) if self._ignores_case else text)
 
     @property
     def function(self) -> Callable[[str], bool]:

@@ -6,6 +6,7 @@ second. Nodes are frozen and equal when they say the same.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,24 +48,100 @@ class Parameter(NamedTuple):
     at: int
 
 
-class Conversion(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Conversion:
     """``operand::type``; ``at`` is where the type stands."""
 
     operand: Syntax
     type_name: str
     at: int
+    modifier: tuple[int, ...] = ()
+    """What stands in parentheses behind the type."""
 
 
-class Comparison(NamedTuple):
-    """``left = right`` and the other comparison operators."""
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operator with one operand or two."""
+
+    operator: str
+    operands: tuple[Syntax, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """``function(arguments)``."""
+
+    name: str
+    arguments: tuple[Syntax, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """``CASE [subject] WHEN … THEN … ELSE default END``."""
+
+    subject: Syntax | None
+    arms: tuple[tuple[Syntax, Syntax], ...]
+    default: Syntax | None
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """``COALESCE``, ``GREATEST``, ``LEAST`` or ``NULLIF`` of its operands."""
+
+    what: str
+    operands: tuple[Syntax, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quantification:
+    """``left operator ANY|ALL (right)``."""
 
     operator: str
     left: Syntax
     right: Syntax
+    is_all: bool
     at: int
 
 
-class Distinction(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """``ARRAY[items]``."""
+
+    items: tuple[Syntax, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """``low:high`` in a subscript; None is left out."""
+
+    low: Syntax | None
+    high: Syntax | None
+
+
+@dataclass(frozen=True, slots=True)
+class Indexing:
+    """``operand[subscripts]``."""
+
+    operand: Syntax
+    subscripts: tuple[Syntax | Bounds, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowValue:
+    """``(member, member)``."""
+
+    members: tuple[Syntax, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Distinction:
     """``left IS [NOT] DISTINCT FROM right``."""
 
     left: Syntax
@@ -73,7 +150,8 @@ class Distinction(NamedTuple):
     at: int
 
 
-class Membership(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Membership:
     """``operand [NOT] IN (items)``."""
 
     operand: Syntax
@@ -82,7 +160,8 @@ class Membership(NamedTuple):
     at: int
 
 
-class Range(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Range:
     """``operand [NOT] BETWEEN [SYMMETRIC] low AND high``."""
 
     operand: Syntax
@@ -93,7 +172,8 @@ class Range(NamedTuple):
     at: int
 
 
-class Likeness(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Likeness:
     """``operand [NOT] LIKE|ILIKE pattern [ESCAPE escape]``."""
 
     operand: Syntax
@@ -104,7 +184,8 @@ class Likeness(NamedTuple):
     at: int
 
 
-class Test(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Test:
     """``operand IS [NOT] NULL|TRUE|FALSE|UNKNOWN``."""
 
     operand: Syntax
@@ -113,7 +194,8 @@ class Test(NamedTuple):
     at: int
 
 
-class Junction(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Junction:
     """AND, OR or NOT of its operands."""
 
     operator: str
@@ -128,7 +210,14 @@ Syntax = (
     | Truth
     | Parameter
     | Conversion
-    | Comparison
+    | Operation
+    | Invocation
+    | Choice
+    | Alternatives
+    | Quantification
+    | Listing
+    | Indexing
+    | RowValue
     | Distinction
     | Membership
     | Range
@@ -163,8 +252,7 @@ class Column:
 class Const:
     """A value, as the text that Postgres prints for it in the log; None is NULL.
 
-    Integers are ``int4`` where they fit, else ``int8``; there are no ``int2`` and no ``varchar``. One
-    that is `UNTYPED` has the text that was written, and stands beside a type that only Postgres knows.
+    One that is `UNTYPED` has the text that was written, and stands beside a type that only Postgres knows.
     """
 
     type: str
@@ -173,10 +261,88 @@ class Const:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """A conversion that changes the value: widening an integer, or varchar to text, leaves none."""
+    """``operand::type(modifier)``."""
 
     operand: Node
     type: str
+    modifier: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function, or an operator that is not one of comparison.
+
+    ``signature`` holds the types of the overload's arguments as the catalogue has them, by which what it
+    does is found.
+    """
+
+    name: str
+    arguments: tuple[Node, ...]
+    signature: tuple[str, ...]
+    type: str
+    is_strict: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """``CASE WHEN … THEN … ELSE default END``."""
+
+    arms: tuple[tuple[Node, Node], ...]
+    default: Node
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coalesce:
+    """The first of the operands that is not NULL."""
+
+    operands: tuple[Node, ...]
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extreme:
+    """``GREATEST`` or ``LEAST`` of the operands that are not NULL."""
+
+    what: str
+    operands: tuple[Node, ...]
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayOf:
+    """``ARRAY[items]``; of arrays, it is an array of a dimension more."""
+
+    items: tuple[Node, ...]
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """``low:high`` in a subscript; None is left out."""
+
+    low: Node | None
+    high: Node | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscript:
+    """``operand[subscripts]``: all of them are slices, or none."""
+
+    operand: Node
+    subscripts: tuple[Node | Slice, ...]
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quantifier:
+    """``left operator ANY|ALL (array)``; *signature* as that of a `Call`."""
+
+    operator: str
+    left: Node
+    array: Node
+    signature: tuple[str, ...]
+    is_all: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +422,9 @@ class Or:
     operands: tuple[Node, ...]
 
 
-Node = Column | Const | Cast | Compare | Distinct | In | Like | IsNull | IsTruth | Not | And | Or
+Valued = Column | Const | Cast | Call | Case | Coalesce | Extreme | ArrayOf | Subscript
+"""Nodes that may be of any type; the others are conditions."""
+Node = Valued | Compare | Distinct | In | Like | IsNull | IsTruth | Not | And | Or | Quantifier
 
 UNTYPED = "unknown"
 TRUE = Const("bool", "t")
@@ -270,7 +438,7 @@ def type_of(node: Node) -> str:
     >>> type_of(Column("n", "int8")), type_of(Not(Column("flag", "bool")))
     ('int8', 'bool')
     """
-    return node.type if isinstance(node, Column | Const | Cast) else "bool"
+    return node.type if isinstance(node, Valued) else "bool"
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -280,10 +448,26 @@ def children(node: Node) -> tuple[Node, ...]:
             return ()
         case Compare() | Distinct():
             return (node.left, node.right)
-        case And() | Or():
+        case And() | Or() | Coalesce() | Extreme():
             return node.operands
+        case Call():
+            return node.arguments
+        case Case():
+            return (*(one for arm in node.arms for one in arm), node.default)
+        case ArrayOf():
+            return node.items
+        case Quantifier():
+            return (node.left, node.array)
+        case Subscript():
+            return (node.operand, *_subscripts(node))
         case _:
             return (node.operand,)
+
+
+def _subscripts(node: Subscript) -> Iterator[Node]:
+    for one in node.subscripts:
+        ends = (one.low, one.high) if isinstance(one, Slice) else (one,)
+        yield from (end for end in ends if end is not None)
 
 
 def column_names(node: Node) -> frozenset[str]:

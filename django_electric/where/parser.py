@@ -15,24 +15,32 @@ from pglast.parser import ParseError, parse_sql_json
 
 from django_electric.postgres.values import is_text
 from django_electric.where.errors import SubqueryError, WhereError
-from django_electric.where.functions import COMPARISONS
 from django_electric.where.nodes import (
-    Comparison,
+    Alternatives,
+    Bounds,
+    Choice,
     Conversion,
     Distinction,
+    Indexing,
+    Invocation,
     Junction,
     Likeness,
+    Listing,
     Literal,
     Membership,
     Number,
+    Operation,
     Parameter,
+    Quantification,
     Range,
     Reference,
+    RowValue,
     SortKey,
     Syntax,
     Test,
     Truth,
 )
+from django_electric.where.subqueries import fault_of
 
 _PREFIX = "SELECT 1 WHERE "
 _ORDER_PREFIX = "SELECT 1 ORDER BY "
@@ -53,32 +61,33 @@ def parse(text: str) -> Syntax:
 def _tree(prefix: str, text: str, hidden: int) -> Json:
     """The syntax tree of *prefix* and *text*; the place of an error does not count *hidden* characters."""
     if not is_text(text):
-        raise WhereError('invalid byte sequence for encoding "UTF8"')
+        raise WhereError('invalid byte sequence for encoding "UTF8"', is_final=True)
     try:
         return cast(Json, json.loads(parse_sql_json(prefix + text)))
     except ParseError as error:
         message, position = error.args
         if message == "stack depth limit exceeded":
-            raise WhereError("expression is nested too deeply") from None
+            raise WhereError("expression is nested too deeply", is_final=True) from None
         at = len(prefix + text) if position is None else position
-        raise WhereError(message, at=max(at - hidden, 0)) from None
+        raise WhereError(message, at=max(at - hidden, 0), is_final=True) from None
     except RecursionError:
-        raise WhereError("expression is nested too deeply") from None
+        raise WhereError("expression is nested too deeply", is_final=True) from None
 
 
 def _condition(tree: Json) -> Json:
     """The WHERE of the one SELECT that may be there, and nothing beside it."""
     statements = cast(list[Json], tree["stmts"])
     if len(statements) > 1:
-        raise WhereError('unescaped ";" causing statement split')
+        raise WhereError('unescaped ";" causing statement split', is_final=True)
     if "stmt_len" in statements[0]:
-        raise WhereError('syntax error at or near ";"', at=cast(int, statements[0]["stmt_len"]))
+        at = cast(int, statements[0]["stmt_len"])
+        raise WhereError('syntax error at or near ";"', at=at, is_final=True)
     select = _member(_member(statements[0], "stmt"), "SelectStmt")
     if (
         select.keys() - {"targetList", "whereClause", "limitOption", "op"}
         or select["op"] != "SETOP_NONE"
     ):
-        raise WhereError("malformed query ending with SQL clauses")
+        raise WhereError("malformed query ending with SQL clauses", is_final=True)
     return _member(select, "whereClause")
 
 
@@ -101,7 +110,7 @@ def parse_order_by(text: str, columns: Container[str]) -> tuple[SortKey, ...]:
         raise WhereError("Unexpected `;` in order by")
     select = _member(_member(statements[0], "stmt"), "SelectStmt")
     if select.keys() - {"targetList", "sortClause", "limitOption", "op"}:
-        raise WhereError("malformed query ending with SQL clauses")
+        raise WhereError("malformed query ending with SQL clauses", is_final=True)
     keys: dict[str, SortKey] = {}
     for item in _members(select, "sortClause"):
         key = _sort_key(_member(item, "SortBy"), columns)
@@ -170,7 +179,7 @@ def _refuse(reason: str, node: Json) -> NoReturn:
 
 def _expression(node: Json, depth: int) -> Syntax:
     if not depth:
-        raise WhereError("expression is nested too deeply")
+        raise WhereError("expression is nested too deeply", is_final=True)
     ((kind, body),) = node.items()
     read = _READERS.get(kind)
     if read is None:
@@ -205,11 +214,20 @@ def _parameter(node: Json, depth: int) -> Syntax:
 def _conversion(node: Json, depth: int) -> Syntax:
     wanted = _member(node, "typeName")
     name = _unqualified(_names(wanted, "names"))
-    if "typmods" in wanted:
-        _refuse(f"unsupported type {name} with a modifier", wanted)
+    if name == "char":
+        # The keyword is bpchar by now: what is left is the type of one byte.
+        name = '"char"'
+    modifier = tuple(_modifier(one, name, wanted) for one in _members(wanted, "typmods"))
     if "arrayBounds" in wanted:
         name += "[]"
-    return Conversion(_expression(_member(node, "arg"), depth), name, _at(wanted))
+    return Conversion(_expression(_member(node, "arg"), depth), name, _at(wanted), modifier)
+
+
+def _modifier(one: Json, name: str, wanted: Json) -> int:
+    constant = _member(one, "A_Const")
+    if "ival" not in constant or name == "interval":
+        _refuse(f"unsupported type {name} with a modifier", wanted)
+    return cast(int, _member(constant, "ival").get("ival", 0))
 
 
 def _junction(node: Json, depth: int) -> Syntax:
@@ -232,20 +250,24 @@ def _operation(node: Json, depth: int) -> Syntax:
     read = _OPERATIONS.get(kind)
     if read is None:
         _refuse(f'expression "{name}" of :{kind} is not currently supported', node)
-    if "lexpr" not in node:
-        _expression(_member(node, "rexpr"), depth)
-        _refuse(f'unknown unary operator "{name}"', node)
     return read(name, node, depth)
 
 
-def _comparison(name: str, node: Json, depth: int) -> Syntax:
-    if name in _LIKE_OPERATORS:
+def _operator(name: str, node: Json, depth: int) -> Syntax:
+    if name in _LIKE_OPERATORS and "lexpr" in node:
         return _likeness(name, node, depth)
-    left = _expression(_member(node, "lexpr"), depth)
-    right = _expression(_member(node, "rexpr"), depth)
-    if name not in COMPARISONS:
-        _refuse(f'unknown binary operator "{name}"', node)
-    return Comparison(name, left, right, _at(node))
+    sides = [_member(node, side) for side in ("lexpr", "rexpr") if side in node]
+    return Operation(name, tuple(_expression(side, depth) for side in sides), _at(node))
+
+
+def _quantification(name: str, node: Json, depth: int) -> Syntax:
+    left, right = (_expression(_member(node, side), depth) for side in ("lexpr", "rexpr"))
+    return Quantification(name, left, right, node["kind"] == "AEXPR_OP_ALL", _at(node))
+
+
+def _null_if(name: str, node: Json, depth: int) -> Syntax:
+    sides = tuple(_expression(_member(node, side), depth) for side in ("lexpr", "rexpr"))
+    return Alternatives("NULLIF", sides, _at(node))
 
 
 def _distinction(name: str, node: Json, depth: int) -> Syntax:
@@ -295,36 +317,99 @@ def _likeness(name: str, node: Json, depth: int) -> Syntax:
 _AGGREGATION = {"agg_star", "agg_distinct", "agg_filter", "agg_order", "agg_within_group", "over"}
 
 
-def _call(node: Json, depth: int) -> NoReturn:
-    name, arity = _unqualified(_names(node, "funcname")), len(_members(node, "args"))
+def _call(node: Json, depth: int) -> Syntax:
+    name = _unqualified(_names(node, "funcname"))
     if node.keys() & _AGGREGATION:
         _refuse("aggregation is not supported in this context", node)
     if "func_variadic" in node:
         _refuse("explicit VARIADIC function calls are not currently supported", node)
-    _refuse(f"unknown or unsupported function {name}/{arity}", node)
+    arguments = tuple(_expression(one, depth) for one in _members(node, "args"))
+    return Invocation(name, arguments, _at(node))
+
+
+def _choice(node: Json, depth: int) -> Syntax:
+    arms = [_member(one, "CaseWhen") for one in _members(node, "args")]
+    pairs = tuple(
+        (_expression(_member(arm, "expr"), depth), _expression(_member(arm, "result"), depth))
+        for arm in arms
+    )
+    ends = [
+        _expression(_member(node, n), depth) if n in node else None for n in ("arg", "defresult")
+    ]
+    return Choice(ends[0], pairs, ends[1], _at(node))
+
+
+def _alternatives(node: Json, depth: int) -> Syntax:
+    what = _string(node, "op").removeprefix("IS_") or "COALESCE"
+    operands = tuple(_expression(one, depth) for one in _members(node, "args"))
+    return Alternatives(what, operands, _at(node))
+
+
+def _listing(node: Json, depth: int) -> Syntax:
+    items = tuple(_expression(one, depth) for one in _members(node, "elements"))
+    return Listing(items, _at(node))
+
+
+def _row(node: Json, depth: int) -> Syntax:
+    members = tuple(_expression(one, depth) for one in _members(node, "args"))
+    return RowValue(members, _at(node))
+
+
+def _indexing(node: Json, depth: int) -> Syntax:
+    parts = _members(node, "indirection")
+    if any("A_Indices" not in part for part in parts):
+        _refuse("A_Indirection is not supported in this context", node)
+    operand = _expression(_member(node, "arg"), depth)
+    subscripts = tuple(_subscript(_member(part, "A_Indices"), depth) for part in parts)
+    return Indexing(operand, subscripts, operand.at)
+
+
+def _subscript(node: Json, depth: int) -> Syntax | Bounds:
+    low, high = (
+        _expression(_member(node, end), depth) if end in node else None for end in ("lidx", "uidx")
+    )
+    if node.get("is_slice"):
+        return Bounds(low, high)
+    assert high is not None
+    return high
 
 
 def _subquery(node: Json, depth: int) -> NoReturn:
-    if node.get("subLinkType") == "ANY_SUBLINK" and "operName" not in node:
-        raise SubqueryError("SubLink is not supported in this context", at=_at(node))
-    _refuse("only `value IN (SELECT ...)` sublinks are supported right now", node)
+    if node.get("subLinkType") != "ANY_SUBLINK" or "operName" in node:
+        message = "only `value IN (SELECT ...)` sublinks are supported right now"
+        raise WhereError(message, at=_at(node), is_final=True)
+    fault = fault_of(_member(node, "testexpr"), _member(_member(node, "subselect"), "SelectStmt"))
+    if fault is None:
+        raise SubqueryError("SubLink is not supported in this context", at=_at(node), is_final=True)
+    at = None if fault.location is None else max(fault.location - len(_PREFIX), 0)
+    raise SubqueryError(fault.message, at=at, is_final=True)
 
 
 _READERS: Mapping[str, Callable[[Json, int], Syntax]] = {
+    "A_ArrayExpr": _listing,
     "A_Const": _constant,
+    "A_Indirection": _indexing,
     "A_Expr": _operation,
     "BoolExpr": _junction,
     "BooleanTest": _truth_test,
+    "CaseExpr": _choice,
+    "CoalesceExpr": _alternatives,
     "ColumnRef": _reference,
     "FuncCall": _call,
+    "MinMaxExpr": _alternatives,
     "NullTest": _null_test,
     "ParamRef": _parameter,
+    "RowExpr": _row,
     "SubLink": _subquery,
     "TypeCast": _conversion,
 }
 
 _OPERATIONS: Mapping[str, Callable[[str, Json, int], Syntax]] = {
-    "AEXPR_OP": _comparison,
+    "AEXPR_OP": _operator,
+    "AEXPR_OP_ANY": _quantification,
+    "AEXPR_OP_ALL": _quantification,
+    "AEXPR_NULLIF": _null_if,
+    "AEXPR_SIMILAR": _operator,
     "AEXPR_DISTINCT": _distinction,
     "AEXPR_NOT_DISTINCT": _distinction,
     "AEXPR_IN": _membership,

@@ -6,15 +6,22 @@ Names are quoted and constants carry their types, so that Postgres reads it in o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django_electric.postgres.relation import quote_identifier, quote_literal
 from django_electric.where.nodes import (
     UNTYPED,
     And,
+    ArrayOf,
+    Call,
+    Case,
     Cast,
+    Coalesce,
     Column,
     Compare,
     Const,
     Distinct,
+    Extreme,
     In,
     IsNull,
     IsTruth,
@@ -22,7 +29,13 @@ from django_electric.where.nodes import (
     Node,
     Not,
     Or,
+    Quantifier,
+    Slice,
+    Subscript,
 )
+from django_electric.where.types import EnumName, element_of
+
+_INT4 = 1 << 31
 
 
 def sql_of(node: Node) -> str:
@@ -51,8 +64,24 @@ def sql_of(node: Node) -> str:
         case Distinct():
             words = f"IS {_not(node.is_negated)}DISTINCT FROM"
             return f"{_operand(node.left)} {words} {_operand(node.right)}"
-        case Column() | Const() | Cast():
+        case Quantifier():
+            words = "ALL" if node.is_all else "ANY"
+            return f"{_operand(node.left)} {node.operator} {words} ({sql_of(node.array)})"
+        case Call() if not _is_name(node.name):
+            return _operator(node)
+        case _:
             return _operand(node)
+
+
+def _is_name(name: str) -> bool:
+    return name[0].isalpha()
+
+
+def _operator(node: Call) -> str:
+    if len(node.arguments) == 1:
+        return f"{node.name} {_operand(node.arguments[0])}"
+    left, right = map(_operand, node.arguments)
+    return f"{left} {node.name} {right}"
 
 
 def _operand(node: Node) -> str:
@@ -63,21 +92,61 @@ def _operand(node: Node) -> str:
         case Const():
             return _constant(node)
         case Cast():
-            return f"{_operand(node.operand)}::{node.type}"
+            return f"{_operand(node.operand)}::{type_name(node.type, node.modifier)}"
+        case Call() if _is_name(node.name):
+            # Functions bear names that the grammar has for other things, and users have theirs.
+            return f"pg_catalog.{node.name}({_list(node.arguments)})"
+        case Case():
+            arms = "".join(f"WHEN {sql_of(one)} THEN {sql_of(two)} " for one, two in node.arms)
+            return f"CASE {arms}ELSE {sql_of(node.default)} END"
+        case Coalesce():
+            return f"COALESCE({_list(node.operands)})"
+        case Extreme():
+            return f"{node.what}({_list(node.operands)})"
+        case ArrayOf():
+            return f"ARRAY[{_list(node.items)}]"
+        case Subscript():
+            operand = _operand(node.operand)
+            if not isinstance(node.operand, Column):
+                operand = f"({operand})"
+            return operand + "".join(f"[{_subscript(one)}]" for one in node.subscripts)
         case _:
             return f"({sql_of(node)})"
+
+
+def _list(nodes: Iterable[Node]) -> str:
+    return ", ".join(map(sql_of, nodes))
+
+
+def _subscript(one: Node | Slice) -> str:
+    if not isinstance(one, Slice):
+        return sql_of(one)
+    return ":".join("" if end is None else _operand(end) for end in (one.low, one.high))
+
+
+def type_name(name: str, modifier: tuple[int, ...] = ()) -> str:
+    """A type as a cast names it; of one of the user's own both parts are quoted.
+
+    >>> type_name("varchar", (20,)), type_name(EnumName("app.mood[]", ()))
+    ('varchar(20)', '"app"."mood"[]')
+    """
+    if isinstance(name, EnumName):
+        element = element_of(name)
+        written = ".".join(map(quote_identifier, element.split(".", 1)))
+        return written + name[len(element) :]
+    return f"{name}({', '.join(map(str, modifier))})" if modifier else name
 
 
 def _constant(node: Const) -> str:
     if node.type == UNTYPED:
         return "NULL" if node.text is None else quote_literal(node.text)
     if node.text is None:
-        return f"NULL::{node.type}"
+        return f"NULL::{type_name(node.type)}"
     if node.type == "bool":
         return "true" if node.text == "t" else "false"
-    if node.type in ("int4", "int8"):
+    if node.type == "int4" or (node.type == "int8" and not -_INT4 <= int(node.text) < _INT4):
         return node.text
-    return f"{quote_literal(node.text)}::{node.type}"
+    return f"{quote_literal(node.text)}::{type_name(node.type)}"
 
 
 def _negation(node: Node) -> str:

@@ -7,6 +7,7 @@ from its shapes, as every other tab does, and as it hears of rows that psql or t
 from __future__ import annotations
 
 from django import forms
+from django.contrib.auth.decorators import login_required
 from django.forms.models import model_to_dict
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
@@ -40,6 +41,15 @@ def page(request: HttpRequest) -> HttpResponse:
         "demo/page.html",
         {"statuses": Issue.Status.choices, "priorities": Issue.Priority.choices},
     )
+    response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    return response
+
+
+@require_safe
+@login_required
+def mine(request: HttpRequest) -> HttpResponse:
+    """The user's own open issues; what these are, `shapes` says."""
+    response = render(request, "demo/mine.html")
     response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     return response
 

@@ -82,7 +82,7 @@ def open_page(seeded_server: ElectricServer, context: BrowserContext) -> Iterato
         if options:
             page.emulate_media(**options)
         page.on("pageerror", lambda error: faults.append(_described(error)))
-        page.on("console", lambda message: faults.extend(_violations(message)))
+        page.on("console", lambda message: faults.extend(violations(message)))
         page.goto(f"{seeded_server.url}/demo/{query}")
         page.wait_for_selector("#state[data-state=live]")
         page.wait_for_selector("#issues[aria-busy=false]")
@@ -108,7 +108,7 @@ def _described(error: Error) -> str:
     return f"{error.message}\n{error.stack}"
 
 
-def _violations(message: ConsoleMessage) -> list[str]:
+def violations(message: ConsoleMessage) -> list[str]:
     """Errors of the page. Failed requests are part of some tests, and Chromium reports them."""
     is_fault = message.type == "error" and not message.text.startswith("Failed to load resource")
     return [message.text] if is_fault else []

@@ -64,6 +64,11 @@ def configure(text: str, replacements: dict[str, str]) -> str:
     return text
 
 
+def main_configuration(folder: Path) -> str:
+    """What stands around ``electric.conf`` in *folder*."""
+    return _MAIN.format(folder=folder, user="user root;" if os.geteuid() == 0 else "")
+
+
 @pytest.fixture(scope="session")
 def nginx_before(
     tmp_path_factory: pytest.TempPathFactory,
@@ -83,8 +88,7 @@ def nginx_before(
             "/var/cache/nginx/electric": f"{folder}/cache",
         }
         (folder / "electric.conf").write_text(configure(CONFIGURATION.read_text(), replacements))
-        user = "user root;" if os.geteuid() == 0 else ""
-        (folder / "nginx.conf").write_text(_MAIN.format(folder=folder, user=user))
+        (folder / "nginx.conf").write_text(main_configuration(folder))
         (folder / "access.log").touch()
         command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf")]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

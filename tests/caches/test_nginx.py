@@ -41,19 +41,22 @@ def initial_sync(url: str, **params: str) -> httpx.Response:
             }
 
 
+def asked_of_us(nginx: Nginx) -> int:
+    return nginx.statuses("table=cached").total() - nginx.statuses("table=cached")["HIT"]
+
+
 def test_the_second_client_costs_us_nothing(nginx: Nginx, cached_server: ElectricServer) -> None:
     cached_server.sql(
         "CREATE TABLE cached (id int PRIMARY KEY, note text)",
         "INSERT INTO cached SELECT g, repeat('x', 50) FROM generate_series(1, 3000) g",
     )
     first = initial_sync(nginx.url, table="cached")
-    asked = nginx.statuses("table=cached")
-    assert set(asked) == {"MISS"}
-    assert asked["MISS"] > 4
     second = initial_sync(nginx.url, table="cached")
     assert sorted(second.extensions["rows"]) == sorted(first.extensions["rows"])
     assert len(set(second.extensions["rows"])) == 3000
-    assert nginx.statuses("table=cached") == {"MISS": asked["MISS"], "HIT": asked["MISS"]}
+    # nginx notes a request when it has ended, which its client may see a moment earlier.
+    eventually(lambda: nginx.statuses("table=cached")["HIT"] == asked_of_us(nginx), "all are noted")
+    assert asked_of_us(nginx) > 4
 
 
 def test_a_hundred_waiting_clients_cost_one_request_a_round(

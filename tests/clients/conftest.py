@@ -1,4 +1,4 @@
-"""Clients from npm, installed once into .cache/npm and run under node by ``driver.mjs``."""
+"""Clients from npm, installed once into .cache/npm and run under node by the drivers ``*.mjs`` here."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from example_project.embedded_postgres import Cluster
-from tests.support.node import NodeClient
+from tests.support.node import NodeClient, NodeProcess
 from tests.support.server import ROOT, ElectricServer
+from tests.support.write_api import WriteApi
 
 HERE = Path(__file__).parent
 OLDEST_NODE = 18
@@ -39,7 +42,15 @@ def installed(name: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "complete").exists():
             _install(folder, package)
+        _link_drivers(folder)
     return folder
+
+
+def _link_drivers(folder: Path) -> None:
+    """``folder/drivers`` is this package: the drivers' imports look for packages from there upwards."""
+    link = folder / "drivers"
+    if not link.is_symlink():
+        link.symlink_to(os.path.relpath(HERE, folder))
 
 
 def _install(folder: Path, package: bytes) -> None:
@@ -59,17 +70,44 @@ def _install(folder: Path, package: bytes) -> None:
     (folder / "complete").touch()
 
 
-@pytest.fixture(scope="session", params=["newest", "oldest"])
-def client_folder(request: pytest.FixtureRequest) -> Path:
-    """Every test that uses a client runs once for each version."""
-    return installed(request.param)
+class Variant(NamedTuple):
+    """A version of @electric-sql/client and how it asks for news."""
+
+    folder: str
+    options: dict[str, object]
+    before: tuple[str, ...] = ()
+
+
+VARIANTS = {
+    "newest": Variant("newest", {}),
+    "oldest": Variant("oldest", {}),
+    "newest by SSE": Variant("newest", {"liveSse": True}),
+    # pglite-sync brings 1.0.14, which knows only the first name of the parameter.
+    "1.0.14 by SSE": Variant("pglite", {"experimentalLiveSse": True}, ("pretend_document",)),
+}
+
+
+@pytest.fixture(params=["newest", "oldest", "newest by SSE"])
+def client(request: pytest.FixtureRequest) -> Iterator[NodeClient]:
+    """A node process with the client; every test that uses it runs once for each of these variants."""
+    variant = VARIANTS[request.param]
+    with NodeClient(HERE / "driver.mjs", installed(variant.folder), variant.options) as running:
+        for command in variant.before:
+            running.call(command)
+        yield running
 
 
 @pytest.fixture
-def client(client_folder: Path) -> Iterator[NodeClient]:
-    """A node process with the client."""
-    with NodeClient(HERE / "driver.mjs", client_folder) as running:
-        yield running
+def start_driver() -> Iterator[Callable[[str], NodeProcess]]:
+    """``start_driver("react")``: node with ``react.mjs`` and the packages of the folder ``react``."""
+    with ExitStack() as stack:
+        yield lambda name: stack.enter_context(NodeProcess(HERE / f"{name}.mjs", installed(name)))
+
+
+@pytest.fixture
+def write_api() -> Iterator[WriteApi]:
+    with WriteApi() as api:
+        yield api
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.clients.conftest import VARIANTS
 from tests.support.node import NodeClient
 from tests.support.server import ElectricServer
 
@@ -53,6 +54,7 @@ def large_table(server: ElectricServer) -> str:
     return "large_issues"
 
 
+@pytest.mark.parametrize("client", ["newest", "oldest"], indirect=True)
 def test_initial_sync_of_many_rows(
     client: NodeClient, server: ElectricServer, large_table: str
 ) -> None:
@@ -62,6 +64,7 @@ def test_initial_sync_of_many_rows(
     assert report["mustRefetch"] == 0
 
 
+@pytest.mark.parametrize("client", VARIANTS, indirect=True)
 def test_live_changes(client: NodeClient, server: ElectricServer, table: MakeTable) -> None:
     issues = table(server)
     server.sql(insert(issues, 1, 5))
@@ -82,6 +85,8 @@ def test_live_changes(client: NodeClient, server: ElectricServer, table: MakeTab
     report = shape.report()
     assert report["mustRefetch"] == 0
     assert report["moves"] == 7, "one key changed, then those of six rows"
+    by_sse = bool({"liveSse", "experimentalLiveSse"} & set(client.options))
+    assert (report["eventStreams"] == report["live"] > 0) if by_sse else not report["eventStreams"]
 
 
 def test_where_with_params(client: NodeClient, server: ElectricServer, table: MakeTable) -> None:
@@ -172,6 +177,7 @@ def test_web_restarted(
     assert report["handle"] == handle
 
 
+@pytest.mark.parametrize("client", VARIANTS, indirect=True)
 def test_truncate(client: NodeClient, server: ElectricServer, table: MakeTable) -> None:
     """The client is told to start again, and ends with the new content."""
     issues = table(server)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from typing import Final
 
 import pytest
 
 from example_project.embedded_postgres import Cluster, postgres
+from tests.crash.hurried import HurriedServer
 from tests.support.followers import Followers
 from tests.support.server import ElectricServer
 
-ENVIRONMENT = {
+ENVIRONMENT: Final = {
     "ELECTRIC_LONG_POLL_TIMEOUT": "400",
     "ELECTRIC_ENABLE_INTEGRATION_TESTING": "true",
 }
@@ -28,6 +30,16 @@ def own_cluster() -> Iterator[Cluster]:
     """A cluster whose settings the tests of one file may change."""
     with postgres() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def hurried_server() -> Iterator[HurriedServer]:
+    """A cluster and a server for all who ill-treat them one after the other, in one ``xdist_group``."""
+    with (
+        postgres(max_prepared_transactions=5) as cluster,
+        HurriedServer(cluster, ENVIRONMENT) as server,
+    ):
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -173,7 +173,7 @@ def test_second_worker_takes_over(crash_server: ElectricServer, follow_all: Foll
     followers.settle()
     handle = follower.handle
     log = server.directory / "second.log"
-    second = server._start("second", "manage.py", "run_electric_replication")
+    second = server.start("second", "manage.py", "run_electric_replication")
     try:
         eventually(lambda: "standing by" in log.read_text(), "the second worker stands by")
         server.sql("INSERT INTO two_workers VALUES (1)")
@@ -185,10 +185,18 @@ def test_second_worker_takes_over(crash_server: ElectricServer, follow_all: Foll
         server.wait_until_active()
         followers.settle()
         assert follower.handle == handle
+        # The other way round, and in an orderly way.
+        server.start_worker()
+        waits = server.log().count("standing by")
+        eventually(lambda: server.log().count("standing by") > waits, "the first one stands by")
     finally:
         stop(second)
-        server.start_worker()
+        if server.worker is None or server.worker.poll() is not None:
+            server.start_worker()
         server.wait_until_active()
+    server.sql("INSERT INTO two_workers VALUES (3)")
+    followers.settle()
+    assert follower.handle == handle
 
 
 def test_health_while_nobody_writes(crash_server: ElectricServer, follow_all: FollowAll) -> None:

@@ -175,3 +175,31 @@ def rotate(server: ElectricServer, table: str, cause: str, number: int, handles:
         for handle in handles:  # type: ignore[attr-defined]
             answer = httpx.delete(f"{server.url}/v1/shape", params={"handle": handle}, timeout=30)
             assert answer.status_code == 202, answer.text
+
+
+def test_out_of_the_publication_while_nobody_looked(
+    crash_server: ElectricServer, follow_all: FollowAll
+) -> None:
+    """What was written meanwhile is not in the stream: all of the table's clients begin again."""
+    server, followers = crash_server, follow_all(crash_server)
+    publication = f"electric_publication_{server.stream_id}"
+    server.sql("CREATE TABLE was_out (id int PRIMARY KEY)", "INSERT INTO was_out VALUES (1)")
+    followers.make_marks().may_refetch = True
+    follower = followers.follow(may_refetch=True, table="was_out")
+    followers.settle()
+    noted = server.storage / server.stream_id / "published.json"
+    oid = str(server.query("SELECT 'was_out'::regclass::oid")[0][0])
+    eventually(lambda: noted.exists() and oid in noted.read_text(), "the worker has looked")
+    rows = server.query("SELECT prrelid::regclass::text FROM pg_publication_rel")
+    with followers.outage(of_worker=True):
+        server.stop_worker()
+        server.sql(
+            f"DROP PUBLICATION {publication}",
+            "INSERT INTO was_out VALUES (2)",
+            f"CREATE PUBLICATION {publication} FOR TABLE {', '.join(str(row[0]) for row in rows)}",
+            "INSERT INTO was_out VALUES (3)",
+        )
+        server.start_worker()
+        server.wait_until_active()
+    followers.until_equal(follower)
+    assert follower.refetches

@@ -117,6 +117,10 @@ def test_new_shape_gets_what_it_does_not_see(
                 lambda f=follower, w=wanted: f.fault or {row["id"] for row in f.rows.values()} == w,  # type: ignore[misc]
                 f"{follower!r} has {wanted}",
             )
+        eventually(
+            lambda: not server.query("SELECT FROM django_electric_shape WHERE status <> 'active'"),
+            "all are known to be on disk: those that are not begin anew after a crash",
+        )
         server.kill_worker()
         server.start_worker()
         server.wait_until_active()

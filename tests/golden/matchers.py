@@ -138,6 +138,14 @@ def _assign(expected: list[Json], actual: list[Json], saved: Saved) -> bool:
     )
 
 
+def _each(expected: Json, actual: Json, saved: Saved, at: str) -> str | None:
+    """How many there are nobody can tell: transactions under way in the whole cluster, for example."""
+    if not _is_array(actual):
+        return f"{at}: expected an array, got {actual!r:.2000}"
+    found = (mismatch(expected, one, saved, f"{at}[{i}]") for i, one in enumerate(actual))
+    return next((why for why in found if why), None)
+
+
 def _contains_in_order(expected: Json, actual: Json, saved: Saved, at: str) -> str | None:
     elements = iter(actual if _is_array(actual) else ())
     for one in expected:
@@ -150,5 +158,6 @@ _WHOLE: Mapping[str, Callable[[Json, Json, Saved, str], str | None]] = {
     "$json": _json,
     "$unordered": _unordered,
     "$contains": _contains,
+    "$each": _each,
     "$contains_in_order": _contains_in_order,
 }

@@ -30,6 +30,46 @@ _PATTERNS = (
 _BARE = {"int", "bigint", "smallint", "numeric(12,2)", "numeric(6,2)", "numeric", "float8"}
 
 
+_TEXT_EXPRESSIONS = (
+    "length({0}) > 3", "{0} ~ '^[a-b]'", "{0} ~* 'E'", "upper({0}) = 'AB'", "{0} ILIKE '%ü%'", "md5({0}) < '8'",
+    "to_tsvector('english', {0}) @@ to_tsquery('english', 'smile | say')", "left({0}, 1) = 'a'",
+    "coalesce({0}, 'none') = 'none'", "{0} || 'x' LIKE 'a%x'", "nullif({0}, 'a') IS NULL", "{0} SIMILAR TO '(a|A)%'",
+    "CASE WHEN {0} = 'a' THEN true WHEN {0} > 'b' THEN {0} < 'z' END", "concat({0}, 'y') = 'y'",
+)  # fmt: skip
+_NUMBER_EXPRESSIONS = (
+    "round({0}) = 2", "abs({0}::numeric) < 2", "numrange(0, 10) @> {0}::numeric", "{0} + 1 > 1.5",
+    "greatest({0}, 2) = 2", "({0}, 1) > (1, 0)", "{0}::text LIKE '1%'", "width_bucket({0}::float8, 0, 10, 5) = 1",
+)  # fmt: skip
+_WHOLE_EXPRESSIONS = (
+    "{0} % 3 = 1",
+    "{0} & 1 = 1",
+    "@ ({0}::numeric) > 2",
+    "int8range(0, 3) @> {0}::int8",
+)
+_MOMENT_EXPRESSIONS = (
+    "date_trunc('month', {0}) = '2024-01-01'", "extract(isodow FROM {0}) > 3", "{0} + interval '1 day' > '2024-02-01'",
+    "to_char({0}, 'YYYY') = '2024'", "{0}::text LIKE '2024%'",
+)  # fmt: skip
+_EXPRESSIONS = {
+    "text": _TEXT_EXPRESSIONS,
+    "varchar(20)": _TEXT_EXPRESSIONS,
+    "int": _WHOLE_EXPRESSIONS,
+    "smallint": _WHOLE_EXPRESSIONS,
+    "bigint": _WHOLE_EXPRESSIONS,
+    "numeric(12,2)": _NUMBER_EXPRESSIONS,
+    "numeric(6,2)": _NUMBER_EXPRESSIONS,
+    "date": ("{0} - date '2024-01-01' > 3", *_MOMENT_EXPRESSIONS),
+    "timestamp": ("{0}::date = '2024-01-31'", *_MOMENT_EXPRESSIONS),
+    "timestamptz": ("({0} AT TIME ZONE 'Asia/Tokyo')::date = '2024-01-31'", *_MOMENT_EXPRESSIONS),
+    "bytea": ("length({0}) = 2", "encode({0}, 'hex') = ''", "{0} > '\\x00'"),
+    "jsonb": ("{0} ? 'a'", "{0} @> '{{}}'", "{0} -> 'a' ->> 2 = 'x'", "jsonb_typeof({0} #> '{{a,0}}') = 'number'"),
+    "text[]": ("{0} && ARRAY['a']", "cardinality({0}) > 0", "'a' = ANY ({0})", "{0}[2] = 'b c'", "{0} @> '{{a}}'"),
+    "uuid": ("{0}::text LIKE 'a0%'",),
+    "boolean": ("{0}::int = 1",),
+}  # fmt: skip
+"""Immutable expressions that never fail: whether they are evaluated here or by Postgres is not said."""
+
+
 @dataclass(frozen=True, repr=False)
 class Shape:
     """What a follower asks for, but for the table's full name."""
@@ -81,6 +121,9 @@ _NO_PARAMS: list[str] = []
 
 @st.composite
 def atom(draw: st.DrawFn, table: Table, params: list[str]) -> str:
+    if draw(st.integers(0, 4)) == 0:
+        column = draw(st.sampled_from([c for c in table.columns if c.sql_type in _EXPRESSIONS]))
+        return f"({draw(st.sampled_from(_EXPRESSIONS[column.sql_type])).format(column.name)})"
     column = draw(st.sampled_from([c for c in table.columns if c.sql_type in _SUPPORTED]))
     name = column.name
     kinds = ["null", "not null", "=", "<>", "in"]

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import HealthCheck, Phase, find, given, note, settings
+from hypothesis import Phase, find, given, note, settings
 from hypothesis import strategies as st
 
-from example_project.embedded_postgres import Cluster
 from tests.oracle.clauses import Shape, shapes
+from tests.oracle.conftest import ORACLE
 from tests.oracle.tables import TABLES
 from tests.oracle.writers import Writers
 from tests.support.followers import Follower, Followers
@@ -29,27 +29,6 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
 
 _RUNS = itertools.count(1)
-_MUTE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example,
-         HealthCheck.function_scoped_fixture]  # fmt: skip
-# Nothing is shrunk: a run that failed would not fail again at the same place.
-_ORACLE = settings(
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=_MUTE,
-)
-# Small chunks, so that logs have many; short polls, so that silent shapes say soon how far they are.
-ENVIRONMENT = {
-    "ELECTRIC_LONG_POLL_TIMEOUT": "600",
-    "ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD": "150000",
-}
-
-
-@pytest.fixture(scope="module")
-def oracle_server(postgres_cluster: Cluster) -> Iterator[ElectricServer]:
-    with ElectricServer(postgres_cluster, ENVIRONMENT) as server:
-        yield server
 
 
 class Run:
@@ -155,7 +134,7 @@ def check_programme(
 
 
 @pytest.mark.timeout(900)
-@settings(_ORACLE, max_examples=3)
+@settings(ORACLE, max_examples=3)
 @given(
     chosen=st.lists(shapes(), min_size=30, max_size=60, unique=True),
     seed=st.integers(0, 2**31),
@@ -169,7 +148,7 @@ def test_every_shape_equals_its_select(
 
 
 @pytest.mark.timeout(900)
-@settings(_ORACLE, max_examples=1)
+@settings(ORACLE, max_examples=1)
 @given(
     chosen=st.lists(shapes(), min_size=30, max_size=40, unique=True),
     seed=st.integers(0, 2**31),
@@ -196,7 +175,7 @@ def test_soak(oracle_server: ElectricServer, number: int) -> None:
     chosen = find(
         st.lists(shapes(), min_size=60, max_size=60, unique=True),
         lambda _: True,
-        settings=settings(_ORACLE, derandomize=False, max_examples=1, phases=[Phase.generate]),
+        settings=settings(ORACLE, derandomize=False, max_examples=1, phases=[Phase.generate]),
         random=random.Random(seed),
     )
     batches = random.Random(seed).choices(["write", "join", "kill", "stop", "web"], k=12)

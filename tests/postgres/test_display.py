@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from django_electric.postgres.display import DISPLAY_SETTINGS, LOCAL_DISPLAY_SETTINGS
+from django_electric.postgres.display import (
+    DISPLAY_SETTINGS,
+    FUNCTION_DISPLAY_SETTINGS,
+    LOCAL_DISPLAY_SETTINGS,
+)
 
 
 def test_the_settings_are_those_of_the_specification() -> None:
@@ -17,3 +21,7 @@ def test_the_settings_are_those_of_the_specification() -> None:
 
 def test_a_session_that_others_use_gets_the_same_for_one_transaction() -> None:
     assert DISPLAY_SETTINGS.replace("SET ", "SET LOCAL ") == LOCAL_DISPLAY_SETTINGS
+
+
+def test_a_function_has_the_same_as_clauses() -> None:
+    assert DISPLAY_SETTINGS.replace(";", "") == FUNCTION_DISPLAY_SETTINGS

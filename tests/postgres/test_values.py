@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_electric.postgres import values
-from django_electric.postgres.values import NAN, TYPES, Value
+from django_electric.postgres.values import NAN, TYPES, Value, moments
 
 IN_ORDER: dict[str, list[str]] = {
     "bool": ["f", "t"],
@@ -87,12 +87,12 @@ def test_a_numeric_comes_back_with_its_scale(number: Decimal) -> None:
     assert "e" not in text.lower()
 
 
-@given(st.integers(values._FIRST_DAY, values._LAST_DAY))
+@given(st.integers(moments.FIRST_DAY, moments.LAST_DAY))
 def test_a_day_comes_back(day: int) -> None:
     assert values.decode_date(values.encode_date(day)) == day
 
 
-@given(st.integers(values._FIRST_MICROSECOND, values._END_OF_TIME - 1))
+@given(st.integers(moments.FIRST_MICROSECOND, moments.END_OF_TIME - 1))
 def test_a_timestamp_comes_back(moment: int) -> None:
     assert values.decode_timestamp(values.encode_timestamp(moment)) == moment
     assert values.decode_timestamp(values.encode_timestamptz(moment)) == moment
@@ -170,4 +170,4 @@ def test_a_date_beside_a_timestamp() -> None:
     assert values.date_of_timestamp(-1) == -1
     assert values.date_of_timestamp(-math.inf) == -math.inf
     with pytest.raises(ValueError, match="out of range"):
-        values.timestamp_in_range(values._END_OF_TIME)
+        values.timestamp_in_range(moments.END_OF_TIME)

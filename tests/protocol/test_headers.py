@@ -15,6 +15,7 @@ from django_electric.protocol.headers import (
     cursor,
     failure_headers,
     known_tags,
+    not_modified,
     preflight_headers,
     refetch_headers,
 )
@@ -71,6 +72,24 @@ class TestAnswers:
         headers = answer_headers(CATCH_UP, "h", NotModified(END, is_up_to_date=True), MOMENT, "{}")
         assert headers["electric-has-data"] == "true"
         assert "electric-schema" not in headers
+
+    @pytest.mark.parametrize(
+        ("if_none_match", "tag"),
+        [
+            ('"h:0_inf:7_0"', '"h:0_inf:7_0"'),
+            ("h:0_inf:7_0", '"h:0_inf:7_0"'),
+            ('"a", W/"h:0_inf:7_0"', 'W/"h:0_inf:7_0"'),
+            ('W/"a", "h:0_inf:7_0"', '"h:0_inf:7_0"'),
+            (None, '"h:0_inf:7_0"'),
+        ],
+    )
+    def test_whose_answer_is_not_modified_is_told_as_of_the_whole_one(
+        self, if_none_match: str | None, tag: str
+    ) -> None:
+        """RFC 9110, section 15.4.5, and RFC 9111, section 4.3.4: of a compressed answer the tag is weak."""
+        whole = answer_headers(CATCH_UP, "h", NotModified(END, is_up_to_date=True), MOMENT, None)
+        headers = not_modified(whole, if_none_match)
+        assert headers == {**whole, "vary": "accept-encoding", "etag": tag}
 
     def test_events(self) -> None:
         headers = answer_headers(SSE, "h", Send(END, is_up_to_date=True), MOMENT, None)

@@ -15,7 +15,7 @@ from django_electric.protocol.identifiers import TableName
 from django_electric.protocol.params import InvalidRequest, ShapeParams, ShapeRequest
 from django_electric.protocol.subset import (
     parse_subset,
-    refused_literal,
+    refused_clause,
     subset_body,
     subset_headers,
 )
@@ -260,10 +260,29 @@ class TestQueryableColumns:
         assert parsed(("id", "name"), **{name: clause}) != Subset()
 
 
-def test_a_literal_that_postgres_refused_is_said_without_a_list() -> None:
-    text = 'invalid input value for enum mood: "x"'
-    assert refused_literal(parsed(where="mood = 'x'"), text).errors == {"subset": {"where": text}}
-    assert refused_literal(parsed(order_by="id"), text).errors == {"subset": {"order_by": text}}
+BAD_LABEL = 'invalid input value for enum mood: "x"'
+NO_ORDER = "could not identify an ordering operator for type json"
+
+
+@pytest.mark.parametrize(
+    ("members", "has_condition", "message", "errors"),
+    [
+        ({"where": "mood = 'x'"}, False, BAD_LABEL, {"subset": {"where": BAD_LABEL}}),
+        ({"where": "mood = 'x'"}, True, BAD_LABEL, {"subset": {"where": BAD_LABEL}}),
+        ({"order_by": "id"}, False, NO_ORDER, {"subset": {"order_by": NO_ORDER}}),
+        ({"order_by": "id"}, True, NO_ORDER, {"subset": {"order_by": NO_ORDER}}),
+        ({"where": "id = 1", "order_by": "id"}, True, NO_ORDER, {"subset": {"order_by": NO_ORDER}}),
+        ({"order_by": "id"}, True, BAD_LABEL, {"where": [BAD_LABEL]}),
+        ({}, True, BAD_LABEL, {"where": [BAD_LABEL]}),
+        ({}, False, BAD_LABEL, None),
+    ],
+)
+def test_what_postgres_refused_is_said_of_the_clause_that_it_can_be_of(
+    members: dict[str, str], has_condition: bool, message: str, errors: object
+) -> None:
+    """Of a subset's clause without a list."""
+    refusal = refused_clause(parsed(**members), message, has_condition=has_condition)
+    assert (refusal and refusal.errors) == errors
 
 
 # --- The answer -----------------------------------------------------------------------------------

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import resource
 import select
+import threading
 import time
 from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from django_electric.conf import ElectricSettings
 from django_electric.errors import ConfigurationError, ReplicationLost, SlotLost
@@ -18,7 +19,8 @@ from django_electric.postgres.pgoutput import Begin, Commit, Insert, Message, de
 from django_electric.postgres.streaming import KEEPALIVE, PAYLOAD_AT, XLOG_DATA, decode_keepalive
 from django_electric.replication import connection as module
 from django_electric.replication import publication
-from django_electric.replication.connection import ReplicationConnection, conninfo_of
+from django_electric.replication.connection import ReplicationConnection
+from tests.support.waiting import eventually
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -78,20 +80,6 @@ def messages(frames: list[bytes]) -> list[Message]:
 
 def has_commit(frames: list[bytes]) -> bool:
     return any(isinstance(m, Commit) for m in messages(frames))
-
-
-# -- conninfo ----------------------------------------------------------------------------------------
-
-
-def test_of_djangos_parameters_those_that_libpq_knows_are_taken() -> None:
-    conninfo = conninfo_of(
-        {"host": "/run/x y", "dbname": "it's", "user": None, "port": 5433, "client_encoding": "LATIN1",
-         "cursor_factory": object(), "context": object(), "prepare_threshold": None},
-        application_name="me",
-    )  # fmt: skip
-    assert conninfo_to_dict(conninfo) == {
-        "host": "/run/x y", "dbname": "it's", "port": "5433", "client_encoding": "UTF8", "application_name": "me",
-    }  # fmt: skip
 
 
 # -- queries -----------------------------------------------------------------------------------------
@@ -213,10 +201,16 @@ def test_a_role_that_may_not_replicate_is_told_what_to_run(
     [
         "FATAL:  must be superuser or replication role to start walsender",
         "FATAL:  permission denied to start WAL sender",
+        "FATAL:  unsupported startup parameter: replication",  # PgBouncer
+        'root certificate file "/nowhere" does not exist\nEither provide the file or change sslmode',
+        'could not read root certificate file "/dev/null": no certificate or crl found',
+        "SSL error: certificate verify failed",
+        "server does not support SSL, but SSL was required",
+        'FATAL:  no pg_hba.conf entry for host "::1", user "app", database "app", no encryption',
     ],
 )
 def test_every_version_of_the_server_says_it_in_its_own_words(text: str) -> None:
-    error = module._connection_error(psycopg.OperationalError(text))
+    error = module.connection_error(psycopg.OperationalError(text))
     assert isinstance(error, ConfigurationError)
 
 
@@ -280,6 +274,35 @@ def test_what_is_confirmed_moves_the_slot(
     stream.confirm(commit.end_lsn + 1, commit.end_lsn, wants_reply=True)
     answers = take(stream, lambda frames: any(f[0] == KEEPALIVE for f in frames))
     assert max(decode_keepalive(f).wal_end for f in answers if f[0] == KEEPALIVE) >= commit.end_lsn
+    # A keepalive may have been on its way before the confirmation was read.
+    query = "SELECT (confirmed_flush_lsn - '0/0'::pg_lsn)::int8 FROM pg_replication_slots WHERE slot_name = %s"
+    eventually(
+        lambda: connection.execute(query, [settings.slot_name]).fetchone() == (commit.end_lsn,),
+        "the slot has moved to what was confirmed",
+    )
+
+
+def test_another_thread_may_repeat_what_was_confirmed(
+    stream: ReplicationConnection, connection: Connection, settings: ElectricSettings
+) -> None:
+    connection.execute("INSERT INTO t VALUES (1, 'a')")
+    commit = messages(take(stream, has_commit))[-1]
+    assert isinstance(commit, Commit)
+    stream.confirm(commit.end_lsn, commit.end_lsn)
+    confirmed_at = stream.confirmed_at
+    last_reply = "SELECT reply_time FROM pg_stat_replication WHERE pid = %s"
+
+    def reply_time() -> object:
+        return connection.execute(last_reply, [stream.backend_pid]).fetchone()
+
+    eventually(lambda: reply_time() != (None,), "it is heard")
+    before = reply_time()
+    stream.confirm_again(60)
+    thread = threading.Thread(target=stream.confirm_again, args=(0,))
+    thread.start()
+    thread.join()
+    eventually(lambda: reply_time() != before, "it is heard again")
+    assert stream.confirmed_at == confirmed_at
     row = connection.execute(
         "SELECT (confirmed_flush_lsn - '0/0'::pg_lsn)::int8 FROM pg_replication_slots WHERE slot_name = %s",
         [settings.slot_name],

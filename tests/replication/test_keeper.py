@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +15,11 @@ from django_electric.conf import ElectricSettings
 from django_electric.models import Shape
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.replication import events
+from django_electric.replication import keeper as module
 from django_electric.replication.events import Event, Inbox, RowsAppeared, RowsVanished
 from django_electric.replication.keeper import CatalogueKeeper
 from django_electric.shapes.definition import ShapeDefinition
+from django_electric.storage import SHAPES, Reads
 from tests.shapes.world import define, table
 
 pytestmark = pytest.mark.usefixtures("postgres_cluster", "transactional_db")
@@ -39,7 +42,7 @@ class World:
         return Shape.objects.register(definition, stream_id or self.stream_id).handle
 
     def start(self) -> None:
-        self.keeper.load()
+        list(self.keeper.load())
         self.keeper.start()
         self.is_started = True
 
@@ -307,3 +310,49 @@ def test_a_database_that_shuts_down_is_told(world: World, monkeypatch: pytest.Mo
     world.next(events.DatabaseStops)
     handle = world.register(SOME)
     assert [row.handle for row in world.next(RowsAppeared).rows] == [handle]
+
+
+def test_shapes_that_are_too_many_go_and_those_read_longest_ago_first(
+    settings_of: Callable[..., ElectricSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EVICTION_SECONDS", 0.0)
+    settings = settings_of(poll_interval=50, max_shapes=2)
+    world = World(settings)
+    handles = [world.register(define(where=f"id = {n}")) for n in range(4)]
+    world.register(SOME, "other")
+    for at, handle in enumerate(handles):
+        (settings.root / SHAPES / handle).mkdir(parents=True)
+        os.utime(settings.root / SHAPES / handle, (1000 + at, 1000 + at))
+    Reads(settings.root / SHAPES).note(handles[0])
+    try:
+        world.start()
+        assert set(world.next(RowsVanished).handles) == set(handles[1:3])
+        left = Shape.objects.filter(stream_id=world.stream_id).values_list("handle", flat=True)
+        assert set(left) == {handles[0], handles[3]}
+        another = world.register(OTHER)
+        assert [row.handle for row in world.next(RowsAppeared).rows] == [another]
+        assert world.next(RowsVanished).handles == (handles[3],), "the new one has no log yet"
+    finally:
+        world.close()
+
+
+def test_without_a_limit_all_shapes_stay(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EVICTION_SECONDS", 0.0)
+    for n in range(4):
+        world.register(define(where=f"id = {n}"))
+    world.start()
+    handle = world.register(define(where="id = 9"))
+    assert [row.handle for row in world.next(RowsAppeared).rows] == [handle]
+    assert not world.rest()
+
+
+def test_a_row_that_is_named_and_gone_before_the_next_poll_is_missed(patient: World) -> None:
+    patient.start()
+    wait_until(lambda: patient.keeper._fingerprint is not None)
+    handle = patient.register(SOME)
+    patient.keeper.look_at(handle)
+    assert [row.handle for row in patient.next(RowsAppeared).rows] == [handle]
+    Shape.objects.filter(handle=handle).delete()
+    patient.keeper._next_poll = 0.0
+    patient.keeper.look_at("nobody")
+    assert patient.next(RowsVanished).handles == (handle,)

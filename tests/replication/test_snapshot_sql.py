@@ -131,7 +131,7 @@ class Roads:
             if isinstance(message, Insert) and message.oid == definition.relation_oid:
                 view = View(definition, layout)
                 items = insert_items(view, headers_for(view.relation, 1, 2), 0, message.new)
-                entries += [item.text + ENTRY_END for item in items]
+                entries += [text + ENTRY_END for _, text in items]
         return entries
 
     def drop(self) -> None:

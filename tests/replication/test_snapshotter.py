@@ -18,7 +18,6 @@ from django_electric.catalogue import find_relation
 from django_electric.conf import ElectricSettings
 from django_electric.errors import SnapshotFailed, StorageError
 from django_electric.postgres.xid import PgSnapshot
-from django_electric.replication import publication
 from django_electric.replication import snapshotter as module
 from django_electric.replication.events import (
     ChunkWritten,
@@ -28,8 +27,8 @@ from django_electric.replication.events import (
     SnapshotEnded,
     VisibilityKnown,
 )
+from django_electric.replication.markers import Markers
 from django_electric.replication.snapshotter import (
-    Markers,
     SnapshotJob,
     Snapshotter,
     Watchdog,
@@ -72,7 +71,8 @@ class World:
         self.inbox = inbox
         self.connection = connection
         self.storage = MemoryStorage()
-        self.snapshotter = Snapshotter(dsn, settings, inbox)
+        self.markers = Markers()
+        self.snapshotter = Snapshotter(dsn, settings, inbox, self.markers)
 
     def definition(self, where: str | None = None, **options: Any) -> ShapeDefinition:
         relation = find_relation(self.connection.cursor(), "public", "t")
@@ -224,22 +224,22 @@ def test_a_table_that_was_not_published_waits_for_the_stream_to_pass_its_marker(
     connection.execute(f"ALTER PUBLICATION {settings.publication_name} DROP TABLE t")
     expected: list[bytes] = []
     asked = threading.Event()
-    expect = world.snapshotter.markers.expect
+    expect = world.markers.expect
 
     def watch(token: bytes) -> threading.Event:
         expected.append(token)
         asked.set()
         return expect(token)
 
-    monkeypatch.setattr(world.snapshotter.markers, "expect", watch)
+    monkeypatch.setattr(world.markers, "expect", watch)
     world.fill(world.definition())
     assert asked.wait(10)
     assert list(world.inbox.take()) == []
     assert world.messages() == []
-    world.snapshotter.markers.passed(expected[0])
+    world.markers.passed(expected[0])
     world.events()
     assert len(world.messages()) == 101
-    assert world.snapshotter.markers._waiting == {}
+    assert world.markers._waiting == {}
 
 
 def test_a_stream_that_does_not_pass_the_marker_is_not_waited_for_for_ever(
@@ -253,16 +253,6 @@ def test_a_stream_that_does_not_pass_the_marker_is_not_waited_for_for_ever(
     error = world.failure(world.definition())
     assert "took too long to start" in error.message
     assert error.status == 503
-
-
-def test_a_marker_may_pass_before_anybody_expects_it() -> None:
-    markers = Markers()
-    markers.passed(b"early")
-    assert markers.expect(b"early").is_set()
-    assert not markers.expect(b"late").is_set()
-    markers.forget(b"early")
-    markers.forget(b"never")
-    assert not markers.expect(b"early").is_set()
 
 
 # -- visibility ------------------------------------------------------------------------------------------
@@ -321,17 +311,18 @@ def test_a_thread_goes_on_after_a_failure(world: World, connection: Connection) 
     assert len(world.messages("again")) == 101
 
 
-def test_a_connection_that_broke_is_made_again(
+def test_a_connection_that_broke_while_nobody_used_it_is_made_again(
     world: World, dsn: str, settings: ElectricSettings, inbox: Inbox, connection: Connection
 ) -> None:
-    world.snapshotter = Snapshotter(dsn, replace(settings, snapshot_connections=1), inbox)
+    world.snapshotter = Snapshotter(
+        dsn, replace(settings, snapshot_connections=1), inbox, world.markers
+    )
     world.fill(world.definition(), "first")
     world.events()
     connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    assert world.failure(world.definition()).status == 503
     world.fill(world.definition(), "again")
     world.events()
     assert len(world.messages("again")) == 101
@@ -341,9 +332,11 @@ def test_a_database_that_cannot_be_reached_is_a_503(
     world: World, dsn: str, settings: ElectricSettings, inbox: Inbox
 ) -> None:
     definition = world.definition()
-    world.snapshotter = Snapshotter(make_conninfo(dsn, host="/nowhere"), settings, inbox)
+    world.snapshotter = Snapshotter(
+        make_conninfo(dsn, host="/nowhere"), settings, inbox, world.markers
+    )
     error = world.failure(definition)
-    assert "Database connection not available" in error.message
+    assert error.message == "Database connection not available"
     assert error.status == 503
 
 
@@ -399,6 +392,59 @@ def test_an_error_of_postgres_becomes_the_answer_of_the_specification(
     assert (failure.status, failure.message) == (status, message)
 
 
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        ("22012", 400),  # division by zero
+        ("22P02", 400),  # no number
+        ("2201B", 400),  # no regular expression
+        ("23514", 400),  # not in a domain
+        ("0A000", 400),  # no LIKE for this collation
+        ("42883", 400),  # no equality for this type
+        ("42P22", 400),  # no collation to compare by
+        ("54000", 400),  # a text too long
+        ("P0001", 400),  # RAISE
+        ("42P01", 409),
+        ("42703", 409),
+        ("42501", 503),
+        ("53300", 503),
+        ("57014", 503),
+        ("XX000", 500),
+    ],
+)
+def test_what_a_condition_makes_of_the_rows_is_its_own_fault(state: str, status: int) -> None:
+    error = psycopg.errors.lookup(state)("what Postgres says")
+    failure = failure_of(error, has_condition=True)
+    assert failure.status == status
+    if status == 400:
+        assert failure.message == "what Postgres says"
+
+
+def test_a_condition_that_does_not_fit_any_more_is_not_at_fault(
+    world: World, connection: Connection
+) -> None:
+    """Its clients ask again, and hear then what is wrong with it now."""
+    definition = world.definition("v = 'row 7'")
+    without = world.definition()
+    connection.execute("ALTER TABLE t ALTER v TYPE int USING length(v)")
+    assert world.failure(definition).status == 409
+    connection.execute("ALTER TABLE t ADD w bool")
+    definition = world.definition("id = 1")
+    connection.execute("ALTER TABLE t ALTER w TYPE text")
+    failure = world.failure(definition)
+    assert (failure.status, failure.message) == (
+        409, "argument of CASE/WHEN must be type boolean, not type text",
+    )  # fmt: skip
+    world.fill(without)
+    assert isinstance(world.events()[-1], SnapshotComplete)
+
+
+def test_a_value_too_large_for_any_value_is_the_fault_of_the_condition() -> None:
+    error = psycopg.errors.InternalError_("invalid memory alloc request size 1200000004")
+    assert failure_of(error, has_condition=True).status == 400
+    assert failure_of(error).status == 500
+
+
 def test_the_end_of_a_snapshot_is_a_message_of_the_specification() -> None:
     end = snapshot_end(PgSnapshot(10, 20, frozenset([14, 12]), 500))
     assert end == (
@@ -450,7 +496,6 @@ def test_the_publication_is_looked_at_before_anything_else(
     world.fill(world.definition())
     world.events()
     assert calls == ["publish", "copy"]
-    assert publication.LOCK_TIMEOUT_MS == 5_000
 
 
 def test_threads_that_are_let_go_end_after_what_they_are_doing(world: World) -> None:

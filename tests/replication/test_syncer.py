@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from django_electric.replication import syncer as module
 from django_electric.replication.events import Event, Inbox, Synced, ThreadFailed
 from django_electric.replication.syncer import EngineState, Syncer, boot_id
-from django_electric.storage import MemoryStorage
+from django_electric.storage import MemoryStorage, state_file
 
 
 class Disk(MemoryStorage):
@@ -89,7 +88,7 @@ def test_the_state_is_replaced_in_one_step_and_durably(
         assert state is not None
         seen.append((Path(f"/dev/fd/{fd}").readlink().name, state.synced))
 
-    monkeypatch.setattr(module.os, "fsync", fsync)
+    monkeypatch.setattr(state_file.os, "fsync", fsync)
     EngineState("a", 2).save(path)
     assert seen == [("engine.new", 1), (tmp_path.name, 2)]
 

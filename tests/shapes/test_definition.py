@@ -10,7 +10,7 @@ import pytest
 
 from django_electric.postgres.relation import Column, Relation
 from django_electric.shapes.definition import ShapeDefinition, StoredColumn
-from django_electric.where import WhereError, parse_where
+from django_electric.where import Locale, WhereError, parse_where
 
 COLUMNS = (
     Column("id", 23, "int4", not_null=True, pk_position=1, evaluator_type="int4"),
@@ -25,7 +25,9 @@ TYPES = {c.name: c.evaluator_type for c in COLUMNS}
 
 def build(**options: object) -> ShapeDefinition:
     if isinstance(options.get("where"), str):
-        options["where"] = parse_where(str(options["where"]), TYPES, collation_is_c=False)
+        options["where"] = parse_where(
+            str(options["where"]), TYPES, locale=Locale(collation_is_c=False)
+        )
     return ShapeDefinition.build(ITEMS, **options)  # type: ignore[arg-type]  # the tests' shorthand
 
 
@@ -142,3 +144,12 @@ def test_text_in_another_order_than_its_bytes_is_not_compared_by_less_than() -> 
     assert ShapeDefinition.build(bytewise, where=where).parsed_where() is not None
     with pytest.raises(WhereError):
         ShapeDefinition.build(ITEMS, where=where).parsed_where()
+
+
+def test_a_clause_that_folds_case_is_not_evaluated_here_where_turkish_is_spoken() -> None:
+    turkish = replace(ITEMS, columns=tuple(replace(c, lowers_ascii=False) for c in COLUMNS))
+    where = parse_where("text ILIKE '%I%'", TYPES, locale=Locale(collation_is_c=False))
+    assert ShapeDefinition.build(ITEMS, where=where).parsed_where() is not None
+    stored = ShapeDefinition.from_json(ShapeDefinition.build(turkish, where=where).to_json())
+    with pytest.raises(WhereError, match="locale"):
+        stored.parsed_where()

@@ -37,11 +37,11 @@ def view_of(definition: ShapeDefinition, layout: Sequence[str] | None = None) ->
 
 def rendered(items: list[Item]) -> list[dict[str, Any]]:
     """The messages, each as it stands in the middle of a transaction."""
-    for item in items:
-        assert item.text[:1] == b","
-        assert b"\n" not in item.text
-    messages = [json.loads(item.text[1:] + ENTRY_END) for item in items]
-    assert [m["headers"]["op_position"] for m in messages] == [item.op for item in items]
+    for _, text in items:
+        assert text[:1] == b","
+        assert b"\n" not in text
+    messages = [json.loads(text[1:] + ENTRY_END) for _, text in items]
+    assert [m["headers"]["op_position"] for m in messages] == [op for op, _ in items]
     return messages
 
 
@@ -109,8 +109,8 @@ KEYED = table({"id": "text", "flag": "bool", "n": "int4"})
 
 def test_an_insert_has_every_selected_column_and_the_headers_of_the_specification() -> None:
     view = view_of(define(columns=("id", "text")))
-    (item,) = insert_items(view, headers_for(view.relation, XID, TX), OP, ("7", 'a"b\n', "t"))
-    assert item.text + LAST_ENTRY_END == (
+    ((_, text),) = insert_items(view, headers_for(view.relation, XID, TX), OP, ("7", 'a"b\n', "t"))
+    assert text + LAST_ENTRY_END == (
         b',{"key":"\\"public\\".\\"items\\"/\\"7\\"","value":{"id":"7","text":"a\\"b\\n"},'
         b'"headers":{"operation":"insert","relation":["public","items"],"txids":[742],'
         b'"lsn":"26741384","op_position":4,"last":true}}\n'
@@ -236,8 +236,8 @@ def test_a_delete_tells_the_key_or_with_full_replica_the_row() -> None:
 
 def test_a_view_follows_the_layout_of_the_rows_and_not_the_order_of_the_definition() -> None:
     view = view_of(define(), ("done", "added", "text", "id"))
-    (item,) = insert_items(view, headers_for(view.relation, 1, 2), 0, ("f", "?", "a", "9"))
-    message = json.loads(item.text[1:] + ENTRY_END)
+    ((_, text),) = insert_items(view, headers_for(view.relation, 1, 2), 0, ("f", "?", "a", "9"))
+    message = json.loads(text[1:] + ENTRY_END)
     assert message["key"] == '"public"."items"/"9"'
     assert message["value"] == {"id": "9", "text": "a", "done": "false"}
 

@@ -23,8 +23,7 @@ def give(one: RoutedShape, tx: int, count: int = 1) -> None:
     """*count* changes of the transaction under way."""
     start = one.ops[-1] + 2 if one.ops else 0
     for op in range(start, start + 2 * count, 2):
-        one.ops.append(op)
-        one.texts.append(text(tx, op))
+        one.take(op, text(tx, op))
 
 
 def transaction(one: RoutedShape, tx: int, xid: int | None = None, count: int = 1) -> str:

@@ -57,6 +57,15 @@ def test_both_conditions_are_in_parentheses() -> None:
     )
 
 
+def test_a_subset_that_may_fail_is_asked_only_of_rows_of_the_shape() -> None:
+    subset = Subset(parse_where("10 / id = 2", TYPES))
+    assert clauses(subset) == ' WHERE ((10 / "id") = 2)'
+    assert (
+        clauses(subset, "done")
+        == ' WHERE ("done") AND CASE WHEN ("done") THEN ((10 / "id") = 2) ELSE false END'
+    )
+
+
 @pytest.mark.parametrize(
     ("subset", "text"),
     [

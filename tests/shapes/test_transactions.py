@@ -24,18 +24,24 @@ from django_electric.postgres.pgoutput import (
     Truncate,
     Update,
 )
+from django_electric.postgres.relation import Relation
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.shapes.definition import ShapeDefinition
+from django_electric.shapes.layouts import SCHEMA_PREFIX
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import Router
 from django_electric.shapes.transactions import (
     MESSAGE_PREFIX,
+    Answers,
     RecentTransactions,
     TransactionBuilder,
 )
+from django_electric.where import DelegatedWhere, Undecided
 from tests.shapes.world import (
     ITEMS,
+    Failing,
     ListSink,
+    Oracle,
     accepted,
     belongs,
     clauses,
@@ -120,10 +126,15 @@ definitions = st.builds(
 def test_every_shape_is_told_what_the_specification_says(
     wanted: list[ShapeDefinition], stream: list[list[Message]], data: st.DataObject
 ) -> None:
-    """Whatever is spilled, wherever the connection breaks, whatever is sent again."""
+    """Whatever is spilled, wherever the connection breaks, whatever is sent again, whomever is asked."""
     spill_bytes = data.draw(st.sampled_from([1, 300, 1 << 20]), "spill_bytes")
+    oracle = Oracle()
+    delegated = data.draw(st.sets(st.integers(0, len(wanted) - 1)), "delegated")
     shapes = [shape(d, f"h{n}") for n, d in enumerate(wanted)]
-    builder = builder_of(*shapes, spill_bytes=spill_bytes)
+    for number in delegated:
+        oracle.delegate(shapes[number])
+    asked = data.draw(st.sampled_from([1, 2, 1000]), "changes asked about at once")
+    builder = builder_of(*shapes, spill_bytes=spill_bytes, ask=oracle.ask, asked_changes=asked)
     transactions = [(10 * n, 700 + n, list(c)) for n, c in enumerate(stream, start=1)]
     position = 0
     while position < len(transactions):
@@ -163,7 +174,12 @@ def test_a_shape_that_registers_late_gets_what_its_snapshot_does_not_see(
     unseen = frozenset(701 + n for n in range(begun) if n not in seen)
     snapshot = PgSnapshot(min(unseen, default=701 + begun), 701 + begun, unseen)
     one = shape(definition, snapshot=None)
-    builder = TransactionBuilder(Router(), spill_bytes=data.draw(st.sampled_from([1, 1 << 20])))
+    oracle = Oracle()
+    if data.draw(st.booleans(), "delegated"):
+        oracle.delegate(one)
+    builder = TransactionBuilder(
+        Router(), spill_bytes=data.draw(st.sampled_from([1, 1 << 20])), ask=oracle.ask
+    )
     for at, (_, message) in enumerate([*messages, (0, None)]):
         if at == registers:
             assert builder.catch_up(one) == frozenset()
@@ -174,6 +190,72 @@ def test_a_shape_that_registers_late_gets_what_its_snapshot_does_not_see(
             builder.handle(message)
     missed = [t for n, t in enumerate(transactions) if n not in seen]
     assert sink_of(one).messages == expected_messages(definition, missed)
+
+
+# -- what only Postgres can tell -------------------------------------------------------------------------
+
+
+def test_a_shape_that_was_asked_about_once_is_told_in_order() -> None:
+    """One that mostly can be evaluated here: what comes after a question waits for the answer, too."""
+    sometimes = shape(define(ITEMS, "text = 'x'"), "sometimes")
+    sometimes.where = Sometimes(sometimes.where)
+    other = shape(define(ITEMS, "done"), "other")
+    builder = builder_of(
+        sometimes, other, ask=lambda columns, asked: Answers([one.shapes for one in asked])
+    )
+    send(builder, 10, Insert(ITEMS.oid, ("1", "x", "t")), Insert(ITEMS.oid, ("2", "?", "t")),
+         Insert(ITEMS.oid, ("3", "x", "t")), Delete(ITEMS.oid, ("2", "?", "t")))  # fmt: skip
+    told = [(m["headers"]["operation"], m["value"]["id"]) for m in sink_of(sometimes).messages]
+    assert told == [("insert", "1"), ("insert", "2"), ("insert", "3"), ("delete", "2")]
+    assert [m["value"]["id"] for m in sink_of(other).messages] == ["1", "2", "3", "2"]
+
+
+class Sometimes:
+    """A condition that cannot be told here for rows with a question mark."""
+
+    is_delegated = True
+
+    def __init__(self, where: Any) -> None:
+        self.where = where
+        self.tree = where.tree
+        self.columns = where.columns
+
+    def lookups(self) -> None:
+        """None: evaluate it always."""
+
+    def compile(self, positions: Any) -> Any:
+        evaluate, at = self.where.compile(positions), positions["text"]
+
+        def ask(row: Row) -> bool | None:
+            if row[at] == "?":
+                raise Undecided("?")
+            return evaluate(row)
+
+        return ask
+
+
+def test_a_condition_that_postgres_cannot_evaluate_any_more_rotates_its_shape() -> None:
+    oracle = Oracle()
+    lost, kept = (oracle.delegate(shape(define(ITEMS, w), w)) for w in ("done", "NOT done"))
+    builder = builder_of(
+        lost, kept,
+        ask=lambda columns, asked: Answers([()] * len(asked), {lost}),
+    )  # fmt: skip
+    send(builder, 10, Insert(ITEMS.oid, A))
+    assert rotations(builder) == {"done": "Postgres could not evaluate its condition"}
+
+
+def test_nobody_is_asked_about_rows_that_fail_what_can_be_told_here() -> None:
+    one = shape(define(ITEMS, "done"), "one")
+    where = one.where
+    assert where is not None
+    one.where = DelegatedWhere(where.tree, "lower(text) = 'a' AND done", where.columns | {"text"})
+    oracle = Oracle()
+    builder = builder_of(one, ask=oracle.ask)
+    send(builder, 10, Insert(ITEMS.oid, ("1", "a", "f")), Insert(ITEMS.oid, ("2", "a", None)))
+    assert oracle.asked == 0
+    send(builder, 20, Insert(ITEMS.oid, ("3", "a", "t")))
+    assert oracle.asked == 1
 
 
 # -- the stream's grammar ------------------------------------------------------------------------------
@@ -395,17 +477,96 @@ def test_a_suspended_shape_rotates_on_a_truncate_too() -> None:
     assert set(rotations(builder)) == {"h"}
 
 
+# -- what is told of changed tables ----------------------------------------------------------------
+
+
+def told(
+    *relations: Relation, dropped: Sequence[int] = (), unpublished: Sequence[int] = ()
+) -> LogicalMessage:
+    """The message of a migration after which these tables are so."""
+    tables = [
+        [
+            r.oid, r.schema, r.name,
+            [[c.name, c.type_oid, c.type_modifier, c.sql_type] for c in r.columns], r.primary_key,
+        ]
+        for r in relations
+    ]  # fmt: skip
+    value = {"tables": tables, "dropped": dropped, "unpublished": unpublished}
+    return LogicalMessage(True, SCHEMA_PREFIX, json.dumps(value).encode())
+
+
+def test_a_migration_that_says_so_rotates_at_its_end_who_does_not_fit_any_more() -> None:
+    every, chosen, other = (
+        shape(define(), "every"),
+        shape(define(columns=("id", "done")), "chosen"),
+        shape(define(OTHER), "other"),
+    )
+    builder = builder_of(every, chosen, other)
+    send(builder, 10, told(with_column(ITEMS, "added"), OTHER))
+    assert rotations(builder) == {"every": "columns were added to its table or dropped from it"}
+    send(builder, 20, Insert(ITEMS.oid, A))
+    assert (len(sink_of(every).messages), len(sink_of(chosen).messages)) == (0, 1)
+
+
+def test_rows_of_the_transaction_that_alters_their_table_reach_nobody_who_is_rotated() -> None:
+    every = shape(define(), "every")
+    builder = builder_of(every)
+    narrower = without(ITEMS, "text")
+    send(builder, 10, Insert(ITEMS.oid, A), described(narrower), Insert(ITEMS.oid, ("2", "f")), told(narrower))  # fmt: skip
+    assert set(rotations(builder)) == {"every"}
+    assert sink_of(every).messages == []
+
+
+def test_the_shapes_of_a_table_that_is_dropped_unpublished_or_made_anew_end() -> None:
+    for message, reason in [
+        (told(dropped=[ITEMS.oid]), "its table was dropped"),
+        (told(unpublished=[ITEMS.oid]), "its table was taken out of the publication"),
+        (told(replace(ITEMS, oid=501)), "its table was dropped and made anew"),
+    ]:
+        builder = builder_of(shape(define(), "h"), shape(define(OTHER), "other"))
+        send(builder, 10, message)
+        assert rotations(builder) == {"h": reason}
+
+
+def test_a_change_of_a_table_that_the_snapshot_sees_rotates_nothing() -> None:
+    seeing = shape(define(), "h", PgSnapshot(20, 20, frozenset()))
+    builder = builder_of(seeing)
+    send(builder, 10, told(with_column(ITEMS, "added")), xid=10)
+    assert rotations(builder) == {}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        LogicalMessage(True, SCHEMA_PREFIX, b"nonsense"),
+        LogicalMessage(True, SCHEMA_PREFIX, b""),
+        told(dropped=[4711]),
+        told(ITEMS, OTHER),
+    ],
+)
+def test_a_message_that_says_nothing_new_or_nothing_at_all_is_passed_over(
+    message: LogicalMessage,
+) -> None:
+    builder = builder_of(shape(define(), "h"))
+    send(builder, 10, message)
+    assert rotations(builder) == {}
+
+
+def test_what_is_told_outside_a_transaction_or_again_is_passed_over() -> None:
+    builder = builder_of(shape(define(), "h"))
+    builder.handle(told(dropped=[ITEMS.oid]))
+    send(builder, 10, Insert(ITEMS.oid, A))
+    send(builder, 10, told(dropped=[ITEMS.oid]))
+    assert rotations(builder) == {}
+
+
 @pytest.mark.parametrize(
     "change", [Insert(ITEMS.oid, A), Delete(ITEMS.oid, A), Update(ITEMS.oid, A, A)]
 )
 def test_a_condition_that_cannot_be_evaluated_rotates_its_shape(change: Message) -> None:
     broken, fine = shape(define(where="id > 0"), "broken"), shape(define(where="id < 9"), "fine")
+    broken.where = Failing(KeyError("a mistake"))
     builder = builder_of(broken, fine)
-
-    def fail(row: Sequence[str | None]) -> bool:
-        raise KeyError("a mistake")
-
-    builder.router.tables[ITEMS.oid]._scanned["broken"] = (broken, fail)
     send(builder, 10, change)
     assert rotations(builder) == {"broken": "its condition could not be evaluated"}
     assert sink_of(broken).transactions == []

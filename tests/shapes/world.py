@@ -21,8 +21,9 @@ from django_electric.postgres.relation import Column, Relation
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.routed import RoutedShape
-from django_electric.shapes.transactions import TransactionBuilder
-from django_electric.where import EvaluationError, WhereError, parse_where
+from django_electric.shapes.transactions import Answers, Question, TransactionBuilder
+from django_electric.where import DelegatedWhere, EvaluationError, WhereError, parse_where
+from django_electric.where.nodes import FALSE, TRUE
 
 OIDS = {
     "bool": 16,
@@ -32,6 +33,7 @@ OIDS = {
     "pg_lsn": 3220,
     "numeric": 1700,
     "inet": 869,
+    "int4[]": 1007,
 }
 
 texts = st.text(
@@ -330,3 +332,50 @@ def belongs(definition: ShapeDefinition, layout: Sequence[str], row: Row | None)
         return where.compile({n: i for i, n in enumerate(layout)})(row) is True
     except EvaluationError:
         return False
+
+
+class Oracle:
+    """A where clause that only Postgres could evaluate, and the Postgres that does.
+
+    The answers are those of the condition evaluated here; *asked* counts the questions.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def delegate(self, shape: RoutedShape) -> RoutedShape:
+        """*shape* with its condition, if it has one, taken for one that cannot be evaluated here."""
+        if shape.where is not None:
+            where = shape.where
+            shape.where = DelegatedWhere(TRUE, where.sql, where.columns)
+        return shape
+
+    def ask(self, columns: tuple[str, ...], questions: Sequence[Question]) -> Answers:
+        """What the builder is given to ask."""
+        self.asked += sum(len(shapes) for _, shapes in questions)
+        return Answers(
+            [
+                [one for one in shapes if belongs(one.definition, columns, row)]
+                for row, shapes in questions
+            ]
+        )
+
+
+class Failing:
+    """A condition whose evaluation fails."""
+
+    is_delegated = True
+    tree = FALSE
+    columns = frozenset[str]()
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def lookups(self) -> None:
+        """None: evaluate it always."""
+
+    def compile(self, positions: Any) -> Any:
+        def fail(row: Row) -> bool:
+            raise self._error
+
+        return fail

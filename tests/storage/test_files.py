@@ -14,8 +14,10 @@ import pytest
 from django_electric.errors import ShapeGone, StorageError
 from django_electric.shapes.offset import BEFORE_ALL, SNAPSHOT_END, LogOffset
 from django_electric.storage import FileStorage, files
-from django_electric.storage.files import FileLogReader
+from django_electric.storage.file_reader import FileLogReader
+from django_electric.storage.file_writers import FileSnapshotWriter
 from django_electric.storage.format import LOG_RECORD, unpack_log_record
+from django_electric.storage.log_index import LogIndex
 from tests.storage.cases import (
     HANDLE,
     Model,
@@ -306,7 +308,7 @@ def test_an_index_that_shrinks_while_it_is_read_is_an_error(storage: FileStorage
     path = storage.folder(HANDLE) / "log.index"
     fd = os.open(path, os.O_RDONLY)
     try:
-        index = files.LogIndex(fd)
+        index = LogIndex(fd)
         os.truncate(path, LOG_RECORD.size)
         with pytest.raises(StorageError, match="cut short"):
             index[1]
@@ -602,7 +604,7 @@ def test_a_discarded_spill_is_not_taken_for_damage_later(storage: FileStorage) -
 
 
 def test_a_snapshot_writer_is_closed_once_and_for_all(storage: FileStorage) -> None:
-    snapshot = files.FileSnapshotWriter(storage.writer(HANDLE).storage.folder(HANDLE))
+    snapshot = FileSnapshotWriter(storage.writer(HANDLE).storage.folder(HANDLE))
     snapshot.finish()
     before = open_files()
     snapshot.close()

@@ -242,10 +242,12 @@ class Follower:
 
 
 async def _tasks_end() -> None:
-    """Let cancelled tasks come to their end."""
+    """Let cancelled tasks come to their end, and the connections that they closed."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
-        await asyncio.wait(others, timeout=10)
+        _, pending = await asyncio.wait(others, timeout=10)
+        assert not pending, f"these did not end when they were cancelled: {pending}"
+    await asyncio.sleep(0)
 
 
 def _position(offset: str) -> tuple[float, float]:
@@ -337,7 +339,7 @@ class Followers:
         with self.server.connect() as connection, connection.transaction():
             connection.execute("INSERT INTO electric_marks DEFAULT VALUES")
             row = connection.execute(
-                "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8"
+                "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
             ).fetchone()
             assert row
             return int(str(row[0]))

@@ -46,7 +46,9 @@ class PlainConnection:
         """Raises `BrokenConnection`. An idle connection that the server has closed is opened anew."""
         is_old = self._writer is not None
         try:
-            return await asyncio.wait_for(self._get(path, query), LONGEST_WAIT)
+            # Not wait_for: before Python 3.12 it forgets that it is cancelled if an answer comes just then.
+            async with asyncio.timeout(LONGEST_WAIT):
+                return await self._get(path, query)
         except TimeoutError as error:
             self.close()
             raise BrokenConnection(f"no answer within {LONGEST_WAIT} s") from error

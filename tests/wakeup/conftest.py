@@ -49,6 +49,8 @@ class Stage:
 class OneProcess(ElectricServer):
     """The worker lives in the web process."""
 
+    application = "tests.wakeup.one_process:application"
+
     def start_worker(self) -> None:  # type: ignore[override]  # there is no process
         if self.web is not None:
             self.command("worker/start")
@@ -57,12 +59,6 @@ class OneProcess(ElectricServer):
         if self.web is not None and self.web.poll() is None:
             self.command("worker/stop")
         return 0
-
-    def start_web(self) -> None:  # type: ignore[override]  # nobody asks for it
-        self.web = self._start(
-            "web", "-m", "uvicorn", "tests.wakeup.one_process:application", "--host", "127.0.0.1",
-            "--port", str(self.port), "--timeout-graceful-shutdown", "1", "--no-access-log",
-        )  # fmt: skip
 
     def command(self, name: str) -> None:
         httpx.post(f"{self.url}/{name}", timeout=30).raise_for_status()

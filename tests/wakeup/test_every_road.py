@@ -91,7 +91,7 @@ async def test_a_request_that_waits_is_woken(table: Table) -> None:
     for client in clients:
         await client.catch_up()
     for row in range(2):
-        waiting = [await client.live() for client in clients]
+        waiting = await asyncio.gather(*(client.live() for client in clients))
         table.insert(row)
         assert [ids(await within(task)) for task in waiting] == [[row]] * 3
 

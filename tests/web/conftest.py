@@ -15,6 +15,7 @@ from django_electric.models import new_handle
 from django_electric.postgres.relation import Column, Relation
 from django_electric.protocol.params import ShapeParams, ShapeRequest
 from django_electric.protocol.resolve import resolve
+from django_electric.shapes.definition import ShapeDefinition
 from django_electric.storage import MemoryStorage, ShapeLogWriter
 from django_electric.wakeup import LineBuffer, decode, encode, socket_path
 from django_electric.web.answer import answer_shape
@@ -45,6 +46,8 @@ class MemoryShapes:
     def __init__(self) -> None:
         self.relations: dict[str, Relation] = {"items": ITEMS}
         self.handles: dict[str, str] = {}
+        self.definitions: dict[str, ShapeDefinition] = {}
+        """By handle, in the order in which they came."""
         self.is_reachable = True
         self.queries = 0
 
@@ -68,9 +71,14 @@ class MemoryShapes:
         definition = resolve(shape, relation)
         assert relation is not None
         if definition.identity not in self.handles and not may_register:
-            return NotRegistered()
+            return NotRegistered(relation)
         handle = self.handles.setdefault(definition.identity, new_handle(definition))
+        self.definitions[handle] = definition
         return Found(handle, definition, relation, is_filled=False)
+
+    async def definition(self, shape: ShapeParams) -> ShapeDefinition:
+        self._query()
+        return resolve(shape, self.relations.get(shape.table.name))
 
     async def exists(self, handle: str) -> bool:
         self._query()
@@ -217,6 +225,7 @@ def settings(tmp_path: Path) -> ElectricSettings:
         storage_dir=tmp_path,
         replication_stream_id="default",
         secret=None,
+        secret_previous=None,
         insecure=True,
         enable_integration_testing=True,
         long_poll_timeout=400,
@@ -226,10 +235,14 @@ def settings(tmp_path: Path) -> ElectricSettings:
         cache_max_age=60,
         cache_stale_age=300,
         grant_ttl=5_000,
+        gatekeeper_keys=(),
+        token_ttl=300_000,
+        authorize=None,
         poll_interval=100,
         wakeup="socket",
         channel_layer="default",
         snapshot_connections=1,
+        publication_row_filter="off",
     )
 
 

@@ -36,3 +36,12 @@ def test_an_initial_permit_is_exchanged_once_the_snapshot_has_started_limit_or_n
     assert admission.under_way == {"initial": 0, "existing": 2}
     permit.release()
     assert admission.under_way == {"initial": 0, "existing": 1}
+
+
+def test_whoever_wants_to_know_hears_of_the_release_once() -> None:
+    permit = Admission(AdmissionLimits(1, 1)).admit("existing")
+    heard: list[str] = []
+    permit.on_release = lambda: heard.append("released")
+    permit.release()
+    permit.release()
+    assert heard == ["released"]

@@ -13,6 +13,7 @@ import pytest
 
 from django_electric.conf import AdmissionLimits
 from django_electric.wakeup import STANDBY_LOCK
+from django_electric.web import answer as answer_module
 from django_electric.web import live
 from django_electric.web.answer import answer_health
 from django_electric.web.exchange import WebRequest, WebResponse
@@ -53,6 +54,33 @@ class TestAccess:
         bench.use(secret="right", insecure=False)
         assert (await bench.get(**{name: "right"})).status == 200
 
+    async def test_two_secrets_pass_while_clients_change_over(self, bench: Bench) -> None:
+        bench.use(secret="new", secret_previous="old", insecure=False)
+        statuses = {given: (await bench.get(secret=given)).status for given in ("new", "old", "x")}
+        assert statuses == {"new": 200, "old": 200, "x": 401}
+        bench.use(secret_previous=None)
+        assert (await bench.get(secret="old")).status == 401
+
+    async def test_every_secret_is_compared_whichever_fits(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        compared: list[bytes] = []
+
+        def compare(given: bytes, known: bytes) -> bool:
+            compared.append(known)
+            return given == known
+
+        monkeypatch.setattr(answer_module.hmac, "compare_digest", compare)
+        bench.use(secret="new", secret_previous="old", insecure=False)
+        for given in ("new", "old", "neither"):
+            compared.clear()
+            await bench.get(secret=given)
+            assert compared == [b"new", b"old"]
+
+    async def test_the_previous_secret_alone_opens_nothing(self, bench: Bench) -> None:
+        bench.use(secret=None, secret_previous="old", insecure=False)
+        assert (await bench.get(secret="old")).status == 503
+
     @pytest.mark.parametrize(("secret", "insecure"), [(None, False), ("s", True)])
     async def test_nothing_is_served_unless_exactly_one_is_set(
         self, bench: Bench, secret: str | None, insecure: bool
@@ -90,6 +118,19 @@ class TestReading:
         answer = await bench.ask("HEAD", table="items", offset="-1")
         assert (answer.status, answer.body) == (200, b"")
         assert answer.headers["electric-offset"] == "0_0"
+        whole = await bench.get()
+        assert answer.headers["content-length"] == str(len(whole.body))
+
+    async def test_a_head_of_a_stream_says_nothing_of_its_length(self, bench: Bench) -> None:
+        handle, offset = await bench.follow()
+        answer = await bench.ask(
+            "HEAD", table="items", handle=handle, offset=offset, live="true", live_sse="true"
+        )
+        assert answer.headers["content-type"] == "text/event-stream"
+        assert "content-length" not in answer.headers
+        assert answer.stream is not None, "or Django would say that the length is 0"
+        assert b"".join([piece async for piece in answer.stream]) == b""
+        assert bench.service.admission.under_way == {"initial": 0, "existing": 0}
 
     async def test_each_chunk_is_an_answer(self, bench: Bench) -> None:
         handle, _ = await bench.follow()

@@ -10,6 +10,7 @@ import pytest
 
 from django_electric.catalogue import find_relation, find_relation_by_oid
 from django_electric.postgres.relation import Column, Relation
+from django_electric.where.types import EnumName
 
 
 class Place:
@@ -93,8 +94,9 @@ def test_a_partitioned_table_is_a_table(place: Place) -> None:
         ('"char"', "char", 0, '"char"'),
         ("name", "name", 0, "name"),
         ("point", "point", 0, "point"),
-        ("mood", "mood", 0, "mood"),
-        ("mood[]", "mood", 1, "mood[]"),
+        ("mood", "mood", 0, "{schema}.mood"),
+        ("mood[]", "mood", 1, "{schema}.mood[]"),
+        ("moody", "moody", 0, "{schema}.mood"),
         ("small_number", "small_number", 0, "int4"),
         ("small_number[]", "small_number", 1, "int4[]"),
         ("texts", "texts", 0, "text[]"),
@@ -109,6 +111,7 @@ def test_types(
 ) -> None:
     for statement in (
         "CREATE TYPE mood AS ENUM ('sad', 'ok')",
+        "CREATE DOMAIN moody AS mood",
         "CREATE DOMAIN number AS int",
         "CREATE DOMAIN small_number AS number CHECK (VALUE < 10)",
         "CREATE DOMAIN texts AS text[]",
@@ -116,7 +119,17 @@ def test_types(
         place.execute(statement)
     found = place.column(declaration)
     assert (found.type_name, found.dimensions) == (type_name, dimensions)
-    assert found.evaluator_type == evaluator_type
+    assert found.evaluator_type == evaluator_type.format(schema=place.schema)
+    if "mood" in declaration:
+        assert isinstance(found.evaluator_type, EnumName)
+        assert found.evaluator_type.labels == ("sad", "ok")
+
+
+def test_an_enum_whose_name_could_be_mistaken_is_left_to_postgres(place: Place) -> None:
+    place.execute("CREATE TYPE \"odd.mood\" AS ENUM ('sad')")
+    place.execute("CREATE TYPE nothing AS ENUM ()")
+    for name in ('"odd.mood"', "nothing"):
+        assert not isinstance(place.column(name).evaluator_type, EnumName)
 
 
 def test_a_type_of_the_users_own_is_not_taken_for_the_builtin_one(
@@ -142,6 +155,20 @@ def test_the_collation_of_the_database(place: Place) -> None:
     assert row is not None
     assert place.column("text").is_bytewise is row[0]
     assert place.column("int").is_bytewise
+
+
+@pytest.mark.parametrize(
+    ("locale", "lowers_ascii"),
+    [("tr_TR.UTF-8", False), ("tr", False), ("az-Latn", False), ("en_US.UTF-8", True), ("C", True)],
+)
+def test_turkish_is_known_by_its_name(place: Place, locale: str, lowers_ascii: bool) -> None:
+    # The server may lack the locale itself, so the catalogue is told that it has it.
+    place.execute('CREATE COLLATION turkic FROM "C"')
+    place.execute(
+        f"UPDATE pg_collation SET collctype = '{locale}' WHERE oid = 'turkic'::regcollation"
+    )
+    assert place.column("text COLLATE turkic").lowers_ascii is lowers_ascii
+    assert place.column("text").lowers_ascii
 
 
 def test_generated_columns(place: Place) -> None:

@@ -76,6 +76,18 @@ async def test_everybody_looks_again_after_a_reconnect(ear: Ear) -> None:
     assert ear.listener.is_active
 
 
+async def test_everybody_looks_when_the_worker_says_so(ear: Ear) -> None:
+    await ear.connected()
+    with ear.listener.subscribe("1-1") as one, ear.listener.subscribe("2-2") as other:
+        one.clear()
+        other.clear()
+        ear.worker.tell("look")
+        began = time.monotonic()
+        await one.wait(5)
+        await other.wait(5)
+        assert time.monotonic() - began < 1
+
+
 async def test_what_is_said_while_the_worker_is_away_is_said_later_and_once(ear: Ear) -> None:
     ear.listener.start()
     ear.listener.send("registered", "1-1")

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+
+import pytest
 
 from django_electric.shapes.offset import LogOffset
+from django_electric.storage import SHAPES
 from django_electric.web.looks import SECONDS, Looks
+from django_electric.web.service import ShapeService
 from tests.web.conftest import Bench
 
 
@@ -44,3 +49,25 @@ async def test_small_ranges_are_read_with_the_look(bench: Bench) -> None:
     assert look is not None
     assert look.range is not None
     assert look.range.entries == b',{"key":"7","value":{"value":"x"}}\n'
+
+
+async def test_each_look_is_noted_where_somebody_asks(bench: Bench) -> None:
+    handle, _ = await bench.follow()
+    noted: list[str] = []
+    looks = Looks(bench.storage, bench.service.ranges, bench.service.listener, noted.append)
+    looks.at(handle, LogOffset(0, 0))
+    assert noted == [handle]
+
+
+@pytest.mark.parametrize("most", [None, 5])
+async def test_reads_are_noted_only_if_shapes_have_to_go_some_day(
+    bench: Bench, most: int | None
+) -> None:
+    bench.use(max_shapes=most)
+    service = ShapeService(bench.settings, bench.storage)
+    handle, _ = await bench.follow()
+    folder = bench.settings.root / SHAPES / handle
+    folder.mkdir(parents=True)
+    os.utime(folder, (1, 1))
+    service.looks.at(handle, LogOffset(0, 0))
+    assert (folder.stat().st_mtime > 1) == (most is not None)

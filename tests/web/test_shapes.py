@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from django.db import OperationalError, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_electric.conf import ElectricSettings
+from django_electric.models import Shape
+from django_electric.protocol.access import Access
+from django_electric.protocol.identifiers import TableName
 from django_electric.protocol.params import InvalidRequest, ShapeRequest, parse
+from django_electric.web import database
 from django_electric.web.database import DatabaseThreads, DatabaseUnreachable
-from django_electric.web.shapes import SHARED_SECONDS, Found, Mismatch, NotRegistered, Shapes
+from django_electric.web.shapes import (
+    SHARED_SECONDS,
+    Found,
+    Mismatch,
+    NotMigrated,
+    NotRegistered,
+    Shapes,
+)
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
-def _items(transactional_db: None) -> None:
+def _items(transactional_db: None) -> Iterator[None]:
     """A database with a table, really committed: the look-up has connections of its own."""
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS items")
         cursor.execute("CREATE TABLE items (id int PRIMARY KEY, value text NOT NULL)")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE items")
 
 
 @pytest.fixture
@@ -74,8 +91,10 @@ async def test_the_same_definition_is_registered_once(shapes: Shapes) -> None:
 
 
 async def test_without_leave_nothing_is_registered(shapes: Shapes) -> None:
-    assert await shapes.find(wanting().shape, may_register=False) == NotRegistered()
-    assert await shapes.find(wanting().shape, may_register=False) == NotRegistered()
+    for _ in range(2):
+        found = await shapes.find(wanting().shape, may_register=False)
+        assert isinstance(found, NotRegistered)
+        assert found.relation.name == "items"
 
 
 async def test_an_invalid_request_is_told_so(shapes: Shapes) -> None:
@@ -131,6 +150,28 @@ async def test_a_table_made_anew_is_another_shape(shapes: Shapes, threads: Datab
     assert (await find(shapes)).handle != before.handle
 
 
+async def test_before_the_first_migration_the_remedy_is_named(
+    shapes: Shapes, threads: DatabaseThreads
+) -> None:
+    await alter(threads, "ALTER TABLE django_electric_shape RENAME TO elsewhere")
+    try:
+        with pytest.raises(NotMigrated, match=r"manage\.py migrate"):
+            await find(shapes)
+    finally:
+        await alter(threads, "ALTER TABLE elsewhere RENAME TO django_electric_shape")
+    await find(shapes)
+
+
+async def test_the_owner_is_whoever_asked_first(shapes: Shapes, threads: DatabaseThreads) -> None:
+    for user in ("auth.User:2", "auth.User:9"):
+        access = Access(TableName("public", "items"), "id = $1", ("2",), user=user)
+        wanted = parse({"offset": "-1"}, access)
+        found = await shapes.find(wanted.shape, may_register=True)
+        assert isinstance(found, Found)
+        row = await threads.run(Shape.objects.get, handle=found.handle)
+        assert row.owner == "auth.User:2"
+
+
 async def test_deleting(shapes: Shapes) -> None:
     found = await find(shapes)
     assert await shapes.exists(found.handle)
@@ -178,6 +219,30 @@ async def test_a_connection_that_was_cut_is_opened_again(threads: DatabaseThread
     await asyncio.to_thread(terminate, old)
     new = {await threads.run(pid) for _ in range(20)}
     assert not old & new
+
+
+async def test_a_connection_that_nobody_uses_is_closed(
+    threads: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "IDLE_SECONDS", 0.05)
+
+    def ask(seconds: float = 0) -> BaseDatabaseWrapper:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(%s)", [seconds])
+        return connections["default"]
+
+    used = await asyncio.gather(*(threads.run(ask, 0.1) for _ in range(3)))
+    assert len(set(map(id, used))) == 3
+    await asyncio.to_thread(
+        eventually, lambda: all(wrapper.connection is None for wrapper in used), "they are closed"
+    )
+    assert (await threads.run(ask)).connection is not None
+
+
+async def test_one_thread_is_enough_for_whoever_asks_one_thing_after_the_other(
+    threads: DatabaseThreads,
+) -> None:
+    assert len({await threads.run(threading.get_ident) for _ in range(20)}) == 1
 
 
 async def test_a_database_that_cannot_be_reached_is_not_asked_again_at_once(

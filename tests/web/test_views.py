@@ -6,12 +6,15 @@ import asyncio
 
 import httpx
 import pytest
-from django.contrib.auth.models import AnonymousUser, User
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.db import connections
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import AsyncRequestFactory, RequestFactory
 from django.urls import Resolver404, resolve
 
 from django_electric.protocol.headers import JSON
+from django_electric.protocol.openapi import document
 from django_electric.web import views
 from django_electric.web.exchange import WebResponse
 from django_electric.web.views import from_django, health, shape, to_django
@@ -40,6 +43,21 @@ class TestRoutes:
             resolve(path, "django_electric.urls")
 
 
+@pytest.mark.parametrize(
+    "method", ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH", "TRACE"]
+)
+@pytest.mark.parametrize("path", document()["paths"])
+async def test_the_methods_that_are_documented_are_those_that_are_answered(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, path: str, method: str
+) -> None:
+    monkeypatch.setattr(views, "electric_settings", lambda: bench.settings)
+    monkeypatch.setattr(views, "shape_service", lambda settings: bench.service)
+    view = resolve(path, "django_electric.urls").func
+    answer = await view(AsyncRequestFactory().generic(method, path))
+    documented = document()["paths"][path]  # type: ignore[index]  # an object
+    assert (answer.status_code != 404) == (method.lower() in documented)
+
+
 class TestAdapters:
     def test_the_query_is_taken_as_it_was_sent(self) -> None:
         request = RequestFactory().get(
@@ -64,6 +82,7 @@ class TestAdapters:
             "and WSGI forbids to speak of the connection"
         )
 
+    @pytest.mark.django_db  # at the end of a request Django looks at the connection that it may have
     def test_a_stream_is_closed_with_the_response(self) -> None:
         class Body:
             closed = 0
@@ -137,6 +156,23 @@ class TestDeleting:
         assert await self.delete(handle, AnonymousUser()) == 405
         assert await self.delete(handle, User(is_active=False, is_superuser=True)) == 405
         assert await self.delete(handle, User(is_superuser=True)) == 202
+
+    @pytest.mark.django_db(transaction=True)
+    async def test_the_permission_is_the_one_that_django_makes_for_shapes(
+        self, handle: str, postgres_cluster: object
+    ) -> None:
+        def user_with(*codenames: str) -> User:
+            user = User.objects.create_user("-".join(codenames))
+            of_shapes = Permission.objects.filter(content_type__app_label="django_electric")
+            user.user_permissions.set(of_shapes.filter(codename__in=codenames))
+            return User.objects.get(pk=user.pk)  # what it may do is remembered
+
+        viewer = await sync_to_async(user_with)("view_shape", "change_shape")
+        assert await self.delete(handle, viewer) == 405
+        deleter = await sync_to_async(user_with)("delete_shape")
+        assert await self.delete(handle, deleter) == 202
+        # The thread that did this keeps a connection, and nobody else would close it.
+        await sync_to_async(connections.close_all)()
 
     async def test_a_session_needs_a_token(self, handle: str) -> None:
         user = User(is_superuser=True)

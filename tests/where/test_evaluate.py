@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from django_electric.postgres.values import Value, decode_numeric
-from django_electric.where import EvaluationError, evaluate, parse_where
+from django_electric.where import EvaluationError, decoding, parse_where
 from django_electric.where.evaluate import Evaluator, compile_node
 
 TRUTHS = {"t": True, "f": False, None: None}
@@ -213,7 +213,7 @@ def test_a_column_is_decoded_when_it_is_needed_and_once(monkeypatch: pytest.Monk
         decoded.append(text)
         return decode_numeric(text)
 
-    monkeypatch.setitem(evaluate._NAMESPACE, "decode_numeric", decode)
+    monkeypatch.setitem(decoding.DECODERS, "decode_numeric", decode)
     matches = evaluator("x > 1 AND y > 1 AND (x < 9 OR y < 9) AND x <> y", x="numeric", y="numeric")
     assert matches(("0", "5")) is False
     assert decoded == ["0"]

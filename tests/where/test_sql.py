@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from django_electric.where import WhereError, parse_where
 from tests.where.expressions import COLUMNS, clauses
@@ -11,6 +11,8 @@ from tests.where.expressions import COLUMNS, clauses
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(clause=clauses())
+@example(clause="ts = ANY (ARRAY['2024-02-29', '2024-01-01'::date])")
+@example(clause="tz <> ALL (ARRAY['2024-02-29', '2024-01-01'::date])")
 def test_the_text_parses_back_to_the_tree_it_was_made_of(clause: str) -> None:
     try:
         where = parse_where(clause, COLUMNS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from django_electric.where import WhereError, parse_where
+from django_electric.where import Locale, WhereError, parse_where
 from tests.where.expressions import VALUES, quote
 
 COLUMNS = {
@@ -27,7 +29,7 @@ COLUMNS = {
 }
 
 
-def refusal(text: str, params: dict[str, str] | None = None, **options: bool) -> WhereError:
+def refusal(text: str, params: dict[str, str] | None = None, **options: Locale) -> WhereError:
     with pytest.raises(WhereError) as caught:
         parse_where(text, COLUMNS, params, **options)
     return caught.value
@@ -58,18 +60,11 @@ REFUSED = {
     "a > '2024-01-01'::date": "At location 2: Could not select an operator overload",
     "t LIKE 5": "At location 2: Could not select an operator overload",
     "a LIKE '1%'": "At location 2: Could not select an operator overload",
-    "j = '{}'": "At location 2: Could not select an operator overload",
-    "xs = '{1}'": "At location 3: Could not select an operator overload",
     "a IN (1, 'x'::text)": "At location 2: Could not select an operator overload",
     "a IN (1, true)": "At location 2: Could not select an operator overload",
-    "j IN ('1', '2')": "At location 2: Could not select an operator overload",
     "d IN (1, 2)": "At location 2: Could not select an operator overload",
     "a::money = 1": "At location 3: unsupported type money",
     "a::nosuch = 1": "At location 3: unsupported type nosuch",
-    "xs::int4[] = '{}'": "At location 4: unsupported type int4[]",
-    "big::int4 = 5": "At location 0: unknown cast from type int8 to type int4",
-    "t::int4 = 5": "At location 0: unknown cast from type text to type int4",
-    "j::text = 'a'": "At location 0: unknown cast from type jsonb to type text",
     "'x'::int4 = 5": 'At location 0: could not cast value "x" from text to int4',
     "date 'x' = d": 'At location 5: could not cast value "x" from text to date',
     "70000::int2 = 5": 'At location 0: could not cast value "70000" from int4 to int2',
@@ -80,11 +75,9 @@ REFUSED = {
     "a IS TRUE": "At location 2: argument of IS TRUE must be bool, not int4",
     "a IS NOT UNKNOWN": "At location 2: argument of IS NOT UNKNOWN must be bool, not int4",
     "u IN ('a'::text, 'b'::text)": "At location 2: Could not select an operator overload",
-    "t LIKE v": "At location 7: LIKE is supported with constant patterns only",
     "t LIKE 'a\\'": "At location 7: LIKE pattern must not end with escape character",
     "t LIKE 'a' ESCAPE 'ab'": "At location 7: invalid escape string",
     "pair IS NULL": "At location 5: IS NULL of a composite value is not supported",
-    "flag BETWEEN (a = 1) AND true": "At location 5: BETWEEN of conditions is not supported",
     "a < 1e2000": "invalid syntax for type numeric: 1e2000",
 }
 
@@ -147,18 +140,18 @@ class TestTextOrder:
 
     @pytest.mark.parametrize("text", ["t < 'b'", "'b' >= v", "t BETWEEN 'a' AND 'b'", "t > v"])
     def test_needs_collation_c(self, text: str) -> None:
-        assert self.MESSAGE in str(refusal(text, collation_is_c=False))
-        assert parse_where(text, COLUMNS, collation_is_c=True)
+        assert self.MESSAGE in str(refusal(text, locale=Locale(collation_is_c=False)))
+        assert parse_where(text, COLUMNS, locale=Locale(collation_is_c=True))
 
     @pytest.mark.parametrize("text", ["'a' < 'b'", "a::text < '5'", "'a'::text > $1"])
     def test_without_a_text_column_the_databases_own_collation_counts(self, text: str) -> None:
-        assert self.MESSAGE in str(refusal(text, {"1": "x"}, collation_is_c=True))
+        assert self.MESSAGE in str(refusal(text, {"1": "x"}, locale=Locale(collation_is_c=True)))
 
     @pytest.mark.parametrize(
         "text", ["t = 'b'", "t <> v", "t IN ('a', 'b')", "t LIKE 'a%'", "t < NULL", "u < u"]
     )
     def test_equality_and_like_do_not(self, text: str) -> None:
-        assert parse_where(text, COLUMNS, collation_is_c=False)
+        assert parse_where(text, COLUMNS, locale=Locale(collation_is_c=False))
 
 
 class TestIlike:
@@ -168,8 +161,10 @@ class TestIlike:
         assert parse_where("t LIKE 'É%'", COLUMNS)
 
     def test_in_turkish_nothing_is_said_about_the_letter_i(self) -> None:
-        assert "locale" in str(refusal("t ILIKE '%I%'", lowers_ascii=False))
-        assert parse_where("t ILIKE '%a%' AND t LIKE '%i%'", COLUMNS, lowers_ascii=False)
+        assert "locale" in str(refusal("t ILIKE '%I%'", locale=Locale(lowers_ascii=False)))
+        assert parse_where(
+            "t ILIKE '%a%' AND t LIKE '%i%'", COLUMNS, locale=Locale(lowers_ascii=False)
+        )
 
 
 class TestNumbers:
@@ -263,3 +258,42 @@ def test_the_deepest_trees_allowed_can_be_compiled_and_parsed_again(text: str) -
     positions = {"a": 0, "flag": 1, "d": 2, "ts": 3}
     where.compile(positions)(("1", "t", "2024-01-01", "2024-01-01 00:00:00"))
     assert parse_where(where.sql, COLUMNS) == where
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nullif(" * 18 + "a" + ", 0)" * 18 + " = 1",
+        "(" * 18 + "flag" + " BETWEEN SYMMETRIC true AND false)" * 18,
+        "CASE " * 18 + "a" + " WHEN 1 THEN 2 WHEN 2 THEN 3 END" * 18 + " = 1",
+        "(" * 15 + "flag" + " IN (flag, NOT flag))" * 15,
+    ],
+)
+def test_what_is_evaluated_several_times_does_not_multiply(text: str) -> None:
+    assert "so long is left to Postgres" in str(refusal(text))
+
+
+NESTED = {
+    "upper": ("upper(", "t", ")", " = 'A'"),
+    "plus": ("(1 + ", "a", ")", " > 0"),
+    "case": ("CASE WHEN flag THEN ", "a", " ELSE 0 END", " > 0"),
+    "condition": ("CASE WHEN ", "flag", " THEN flag ELSE NOT flag END", ""),
+    "coalesce": ("coalesce(", "a", ", 0)", " > 0"),
+    "greatest": ("greatest(", "a", ", 0)", " > 0"),
+    "subscript": ("xs[", "a", "]", " > 0"),
+    "array": ("(", "xs", " || a)", " = '{1}'"),
+    "divide": ("(a / ", "a", ")", " > 0"),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_deep_expressions_can_be_compiled_or_are_refused(name: str) -> None:
+    before, inner, behind, rest = NESTED[name]
+    where = parse_where(before * 38 + inner + behind * 38 + rest, COLUMNS)
+    positions = {"a": 0, "flag": 1, "t": 2, "xs": 3}
+    where.compile(positions)
+    where.compile_scan(positions)
+    assert parse_where(where.sql, COLUMNS) == where
+    for depth in (45, 3_000):
+        text = before * depth + inner + behind * depth + rest
+        assert re.search("nested too deeply|memory exhausted", str(refusal(text)))

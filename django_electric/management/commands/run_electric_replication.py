@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import threading
 from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand, CommandError
@@ -33,6 +35,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--until-lsn", metavar="LSN", help="stop when everything up to this LSN is in the logs"
         )
+        parser.add_argument(
+            "--until-stdin-ends",
+            action="store_true",
+            help="stop when standard input ends, and so with whoever holds its other end",
+        )
 
     def handle(self, *args: object, **options: object) -> None:
         try:
@@ -41,9 +48,24 @@ class Command(BaseCommand):
             raise CommandError(f"--until-lsn: {error}", returncode=2) from error
         _log_to_stderr(int(str(options["verbosity"])))
         settings = electric_settings(str(options["database"]))
-        code = Worker(settings, RunOptions(once=bool(options["once"]), until_lsn=until)).run()
+        worker = Worker(settings, RunOptions(once=bool(options["once"]), until_lsn=until))
+        if options["until_stdin_ends"]:
+            _stop_with_stdin(worker)
+        code = worker.run()
         if code:
             sys.exit(code)
+
+
+def _stop_with_stdin(worker: Worker) -> None:
+    thread = threading.Thread(target=_wait_for_stdin, args=[worker], daemon=True)
+    thread.start()
+
+
+def _wait_for_stdin(worker: Worker) -> None:
+    # By its number: a thread that waits in the buffered object would hold its lock when Python ends.
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    worker.request_stop()
 
 
 def _log_to_stderr(verbosity: int) -> None:

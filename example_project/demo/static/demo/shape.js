@@ -18,7 +18,7 @@ import { readRow } from "./values.js";
 /** @typedef {Record<string, unknown>} Row */
 /** @typedef {"insert" | "update" | "delete"} Operation */
 /** @typedef {"connecting" | "live" | "reconnecting" | "offline" | "failed"} State */
-/** @typedef {{table: string, where?: string, params?: (string | number)[], columns?: string[]}} Definition */
+/** @typedef {{table?: string, where?: string, params?: (string | number)[], columns?: string[]}} Definition */
 /** @typedef {{url: URL, status: number, milliseconds: number, messages: number}} Trip */
 
 /** A request that waits at the server for longer than this has lost its connection without a word. */
@@ -147,7 +147,7 @@ export class Shape {
   #nextUrl() {
     const { table, where, params = [], columns } = this.definition;
     const url = new URL(this.url);
-    url.searchParams.set("table", table);
+    if (table) url.searchParams.set("table", table);
     if (where) url.searchParams.set("where", where);
     params.forEach((value, i) => url.searchParams.set(`params[${i + 1}]`, String(value)));
     if (columns) url.searchParams.set("columns", columns.join(","));

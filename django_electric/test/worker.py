@@ -1,0 +1,135 @@
+"""StandInWorker: does in a test, when it is asked to look, what the worker does all the time.
+
+Routing, log entries, first rows and logs are the worker's own: the same code on the same messages. What is
+left out is what takes time: threads, files, and other processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from psycopg import sql
+
+from django_electric.errors import SnapshotFailed
+from django_electric.models import Shape
+from django_electric.postgres.xid import PgSnapshot
+from django_electric.replication import partitions
+from django_electric.replication.announcer import Announcer
+from django_electric.replication.delegate import Delegate
+from django_electric.replication.snapshotter import (
+    failures_explained,
+    snapshot_end,
+    write_rows,
+)
+from django_electric.shapes.definition import ShapeDefinition
+from django_electric.shapes.routed import RoutedShape
+from django_electric.shapes.router import Router
+from django_electric.shapes.snapshot_sql import copy_statement
+from django_electric.shapes.transactions import TransactionBuilder
+from django_electric.storage import MemoryStorage, SnapshotWriter
+from django_electric.test.source import Source
+
+
+class StandInWorker:
+    """The shapes of one test. Every call is made in the thread of the test's connection, except `forget`."""
+
+    def __init__(
+        self, alias: str, source: Source, storage: MemoryStorage, announcer: Announcer
+    ) -> None:
+        self.storage = storage
+        self.source = source
+        self._alias = alias
+        self._announcer = announcer
+        self._router = Router()
+        self._builder = TransactionBuilder(
+            self._router, find_roots=self._find_roots, ask=_NearDelegate(source).ask
+        )
+        self._shapes: dict[str, RoutedShape] = {}
+
+    def look(self) -> None:
+        """Take what has been written since the last look, as the worker takes what the stream brings."""
+        messages = self.source.take()
+        if messages is None:
+            self.rotate(list(self._shapes))
+            return
+        for message in messages:
+            self._builder.handle(message)
+        outcome = self._builder.take_outcome()
+        moved = self.storage.publish()
+        if outcome is not None:
+            self.rotate([shape.handle for shape, _ in outcome.rotations])
+        self._announcer.moved(moved)
+        self._announcer.reached(self._builder.processed_tx)
+
+    def take_up(self, handle: str, definition: ShapeDefinition) -> None:
+        """Give a shape that is in the catalogue its first rows; harmless if it has them.
+
+        Raises SnapshotFailed; then the shape is in the catalogue no more.
+        """
+        if handle in self._shapes:
+            return
+        try:
+            with failures_explained(self.source.connection, definition):
+                self.source.watch(definition)
+                self.look()
+                self._fill(handle, definition)
+        except SnapshotFailed:
+            self.rotate([handle])
+            raise
+
+    def rotate(self, handles: Sequence[str]) -> None:
+        """Let go of shapes, in the catalogue too: whoever follows one starts again."""
+        for handle in handles:
+            self.forget(handle)
+        Shape.objects.using(self._alias).filter(handle__in=handles).delete()
+        self._announcer.gone(handles)
+
+    def forget(self, handle: str) -> None:
+        """The shape has left the catalogue. Any thread."""
+        self.storage.delete(handle)
+        shape = self._shapes.pop(handle, None)
+        if shape is not None:
+            self._router.remove(shape)
+
+    def _fill(self, handle: str, definition: ShapeDefinition) -> None:
+        writer = self.storage.writer(handle)
+        shape = self._shapes[handle] = RoutedShape(handle, definition, writer)
+        self._router.add(shape, self._leaves_of(definition))
+        with self.source.snapshot() as snapshot:
+            rows = self._write_snapshot(definition, snapshot, writer.snapshot())
+        shape.join(snapshot)
+        Shape.objects.using(self._alias).activate([(handle, snapshot, rows)])
+        self._announcer.moved([handle])
+
+    def _write_snapshot(
+        self, definition: ShapeDefinition, snapshot: PgSnapshot, writer: SnapshotWriter
+    ) -> int:
+        rows = 0
+        if definition.log_mode == "full":
+            statement = sql.SQL(copy_statement(definition))
+            with self.source.connection.cursor().copy(statement) as copy:
+                rows = write_rows(copy, writer, self.storage.chunk_bytes)
+        writer.write(snapshot_end(snapshot))
+        writer.finish()
+        return rows
+
+    def _leaves_of(self, definition: ShapeDefinition) -> Iterable[int]:
+        root = definition.relation_oid
+        if not definition.is_partitioned:
+            return ()
+        return {link.leaf for link in partitions.links_of(self.source.connection, [root])[root]}
+
+    def _find_roots(self, oid: int) -> Sequence[int]:
+        return partitions.roots_of(self.source.connection, oid)
+
+
+class _NearDelegate(Delegate):
+    """Asks Postgres what only it can tell, on the source's own connection."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__("")
+        self._source = source
+
+    def _execute(self, query: str, arrays: Sequence[object]) -> list[tuple[object, ...]]:
+        with self._source.snapshot():
+            return self._source.connection.execute(query.encode(), arrays).fetchall()

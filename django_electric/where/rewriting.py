@@ -1,0 +1,90 @@
+"""Changes to the text of a clause, token by token, for a clause that only Postgres understands."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+
+from pglast.parser import ParseError, parse_sql_json, scan
+
+from django_electric.where.errors import WhereError
+
+_CLOCK = re.compile(r"\b(?:now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+"""Words that make a literal of a date or time another one every day."""
+
+
+def with_parameters(text: str, params: Mapping[int, str], types: Sequence[str]) -> str:
+    """*text* with each ``$n`` replaced by a literal of its type; *types* are those of ``$1``…. Raises WhereError.
+
+    >>> with_parameters("a = $1 OR b = '$1'", {1: "it's"}, ["text"])
+    "a = (E'it\'\'s'::text) OR b = '$1'"
+    """
+    pieces: list[str] = []
+    end = 0
+    for token in scan(text):
+        if token.name == "PARAM":
+            number = int(text[token.start + 1 : token.end + 1])
+            if number not in params:
+                message = f"parameter ${number} was not provided"
+                raise WhereError(message, at=len(text[: token.start].encode()), is_final=True)
+            literal = f"({_literal(params[number])}::{types[number - 1]})"
+            pieces += [text[end : token.start], literal]
+            end = token.end + 1
+    return "".join([*pieces, text[end:]])
+
+
+def _literal(value: str) -> str:
+    """Quoted as every server reads it."""
+    return "E'{}'".format(value.replace("\\", "\\\\").replace("'", "''"))
+
+
+def reads_the_clock(written: str, printed: str) -> bool:
+    """Whether a literal of *written* is the present date or time, which Postgres has put in its place.
+
+    >>> reads_the_clock("d > 'today'", "(d > '2024-01-01'::date)")
+    True
+    >>> reads_the_clock("s = 'today'", "(s = 'today'::text)")
+    False
+    """
+    suspects = {literal for literal in _literals(written) if _CLOCK.search(literal)}
+    return bool(suspects) and not suspects <= _literals(printed)
+
+
+def _literals(text: str) -> set[str]:
+    """The values of the string literals in a condition; none if it is no condition."""
+    try:
+        tree = json.loads(parse_sql_json(f"SELECT 1 WHERE {text}"))
+    except ParseError:
+        return set()
+    return set(_strings(tree))
+
+
+def _strings(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        constant = node.get("sval")
+        if isinstance(constant, dict) and isinstance(constant.get("sval"), str):
+            yield constant["sval"]
+        for child in node.values():
+            yield from _strings(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _strings(child)
+
+
+def without_prefix(text: str, alias: str) -> str:
+    """*text* with ``alias.column`` become ``column``.
+
+    >>> without_prefix("((r.x)::text = 'r.x'::text)", "r")
+    "((x)::text = 'r.x'::text)"
+    """
+    tokens = list(scan(text))
+    pieces: list[str] = []
+    end = 0
+    for token, following in pairwise(tokens):
+        is_alias = token.name == "IDENT" and text[token.start : token.end + 1] == alias
+        if is_alias and text[following.start : following.end + 1] == ".":
+            pieces.append(text[end : token.start])
+            end = following.end + 1
+    return "".join([*pieces, text[end:]])

@@ -1,0 +1,1 @@
+"""There are none here: what matters are the migrations."""
