@@ -144,6 +144,11 @@ class Worker:
                 self._renew_slot = True
             except (ReplicationLost, psycopg.Error, DatabaseError, InterfaceError) as error:
                 logger.warning("no replication: %s", str(error).strip())
+            except (
+                BaseException
+            ):  # what was being written may be half written: no reader may hear of it
+                self._drop_engine()
+                raise
             finally:
                 self._end_session(locks)
             delay = FIRST_RETRY if time.monotonic() - began > LAST_RETRY else delay

@@ -150,7 +150,11 @@ class ShapeStorage(ABC):
 
     @abstractmethod
     def publish(self) -> Collection[str]:
-        """Make appended transactions visible to readers; the handles that have news."""
+        """Make appended transactions visible to readers; the handles that have news.
+
+        Once it has raised, it is not known what is published and every further call raises
+        `StorageError`: the logs have to be opened anew.
+        """
 
     @abstractmethod
     def take_unsynced(self) -> Collection[str]:

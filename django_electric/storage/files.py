@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from django_electric.errors import ShapeGone
+from django_electric.errors import ShapeGone, StorageError
 from django_electric.shapes.offset import LogOffset
 from django_electric.storage.base import ShapeStorage
 from django_electric.storage.chunks import ChunkBuilder
@@ -47,6 +47,8 @@ class FileStorage(ShapeStorage):
         self.pending: dict[str, FileLogWriter] = {}
         self._writers: dict[str, FileLogWriter] = {}
         self._unsynced: set[str] = set()
+        self._has_failed = False
+        """A `publish` was cut short: some logs lack what others have."""
 
     def prepare(self) -> None:
         """Make the directories and empty the trash. For the writer, before all else."""
@@ -81,9 +83,13 @@ class FileStorage(ShapeStorage):
         return FileLogReader(f"{self._directory}/{handle}", handle)
 
     def publish(self) -> Collection[str]:
+        if self._has_failed:
+            raise StorageError("an earlier write to the logs failed; they have to be opened anew")
         pending, self.pending = self.pending, {}
+        self._has_failed = True
         for writer in pending.values():
             writer.write_out()
+        self._has_failed = False
         self._unsynced.update(pending)
         return pending.keys()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import resource
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,6 +165,15 @@ def full_disk(server: HurriedServer) -> Iterator[None]:
             resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, unlimited)
 
 
+@contextmanager
+def listening(server: HurriedServer) -> Iterator[Callable[[], bytes]]:
+    """All that the worker tells the web processes until it ends."""
+    with socket.socket(socket.AF_UNIX) as road:
+        road.settimeout(10)
+        road.connect(str(server.storage / server.stream_id / "worker.sock"))
+        yield lambda: b"".join(iter(lambda: road.recv(65_536), b""))
+
+
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux")
 def test_a_full_disk_costs_nobody_what_is_there(
     server: HurriedServer, follow_all: Callable[[ElectricServer], Followers]
@@ -180,7 +190,7 @@ def test_a_full_disk_costs_nobody_what_is_there(
         assert answer.status_code == 500
         assert "File too large" in answer.text
         followers.settle()
-        with followers.outage(of_worker=True):
+        with followers.outage(of_worker=True), listening(server) as heard:
             server.sql("UPDATE fills SET note = note || id")
             server.sql("UPDATE fills SET note = repeat(note, 20) WHERE id > 950")
             assert server.worker
@@ -190,6 +200,8 @@ def test_a_full_disk_costs_nobody_what_is_there(
             eventually(
                 lambda: follower.fault or follower.answers[200] > served + 2, "all is served"
             )
+            told = max(int(lsn) for lsn in re.findall(rb"^lsn (\d+)$", heard(), re.MULTILINE))
+            assert told <= int(follower.offset.partition("_")[0]), "that could not be written"
             server.start_worker()
             server.wait_until_active()
             followers.follow(table="fills", where="id > 0")

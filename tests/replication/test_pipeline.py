@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from django_electric.errors import DecodeError
+from django_electric.errors import DecodeError, StorageError
 from django_electric.postgres.pgoutput import (
     Begin,
     Commit,
@@ -27,7 +28,7 @@ from django_electric.shapes.offset import SNAPSHOT_END
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import Router
 from django_electric.shapes.transactions import MESSAGE_PREFIX, Outcome, TransactionBuilder
-from django_electric.storage import MemoryStorage
+from django_electric.storage import FileStorage, MemoryStorage
 from tests.shapes.world import ITEMS, define
 from tests.storage.cases import complete_snapshot
 from tests.support.pgoutput_bytes import encode
@@ -281,3 +282,31 @@ def test_what_waits_to_be_published_is_bounded_however_fast_it_comes(
         breathe=breathe,
     )
     assert most < 48 << 20
+
+
+def test_of_what_could_not_be_written_nobody_hears_even_when_it_is_tried_again(
+    world: World, tmp_path: Path
+) -> None:
+    storage = FileStorage(tmp_path)
+    storage.prepare()
+    writer = storage.writer("h")
+    complete_snapshot(writer)
+    builder = TransactionBuilder(Router())
+    builder.router.add(RoutedShape("h", define(), writer, snapshot=PgSnapshot(1, 1)))
+    pipeline = Pipeline(
+        builder,
+        storage,
+        cast(Announcer, world.announcements),
+        world.flushed,
+        world.outcomes.append,
+    )
+    (tmp_path / "shapes" / "h" / "log.jsonl").unlink()
+    (tmp_path / "shapes" / "h" / "log.jsonl").mkdir()
+    for message in transaction(10, Insert(ITEMS.oid, ROW)):
+        pipeline.take(message)
+    with pytest.raises(IsADirectoryError):
+        pipeline.flush()
+    with pytest.raises(StorageError):
+        pipeline.flush()
+    assert world.announcements.heard == []
+    assert world.flushed.published == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import stat
@@ -13,7 +14,7 @@ import pytest
 
 from django_electric.errors import ShapeGone, StorageError
 from django_electric.shapes.offset import BEFORE_ALL, SNAPSHOT_END, LogOffset
-from django_electric.storage import FileStorage, files
+from django_electric.storage import FileStorage, file_writers, files
 from django_electric.storage.file_reader import FileLogReader
 from django_electric.storage.file_writers import FileSnapshotWriter
 from django_electric.storage.format import LOG_RECORD, unpack_log_record
@@ -230,6 +231,23 @@ def test_a_write_that_the_kernel_takes_in_parts_is_finished(
     entries = commit(writer, 10, 3)
     storage.publish()
     assert log_bytes(storage.reader(HANDLE)) == b"".join(entries)
+
+
+def test_after_a_write_that_failed_nothing_is_published_any_more(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for handle in "ab":
+        commit(storage.writer(handle), 10)
+    with monkeypatch.context() as context:
+        context.setattr(file_writers.os, "write", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            storage.publish()
+    with pytest.raises(StorageError, match="opened anew"):
+        storage.publish()
+
+
+def full_disk(_fd: int, _data: bytes) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_the_data_file_holds_a_response_body_and_nothing_else(storage: FileStorage) -> None:
