@@ -16,12 +16,11 @@ from django.utils.module_loading import import_string
 from django_electric import conf
 from django_electric.registry import registered_models
 from django_electric.upkeep.examine import examine, is_writable
-from django_electric.upkeep.findings import Finding
+from django_electric.upkeep.findings import Finding, docs_hint
 from django_electric.upkeep.probes import findings
 from django_electric.wakeup.layer import layer_is_local
 from django_electric.web.shapes_first import ShapesFirst
 
-_DOCS = "See docs/reference/checks.md#{id}."
 _SHORTEST_SECRET = 16
 """Characters."""
 _OF_THE_DOCTOR = {"electric.W020", "electric.W033"}
@@ -42,15 +41,11 @@ def register() -> None:
     checks.register(check_exposure, "electric", deploy=True)
 
 
-def _hint(text: str, identifier: str) -> str:
-    return f"{text} {_DOCS.format(id=identifier.lower())}"
-
-
 def check_settings(app_configs: Sequence[object] | None, **_: object) -> list[checks.CheckMessage]:
     """electric.E001: the ELECTRIC setting can be read."""
     return [
         checks.Error(
-            problem, hint=_hint("Correct the setting.", "electric.E001"), id="electric.E001"
+            problem, hint=docs_hint("Correct the setting.", "electric.E001"), id="electric.E001"
         )
         for problem in conf.problems()
     ]
@@ -70,7 +65,7 @@ def check_access(app_configs: Sequence[object] | None, **_: object) -> list[chec
         hint = (
             "Set ELECTRIC_SECRET to a long random text, or ELECTRIC_INSECURE=true while developing."
         )
-        return [checks.Warning(text, hint=_hint(hint, "electric.W002"), id="electric.W002")]
+        return [checks.Warning(text, hint=docs_hint(hint, "electric.W002"), id="electric.W002")]
     return []
 
 
@@ -83,7 +78,7 @@ def check_database(app_configs: Sequence[object] | None, **_: object) -> list[ch
     return [
         checks.Error(
             f"django_electric replicates PostgreSQL; DATABASES['{conf.ALIAS}'] is {vendor}.",
-            hint=_hint(hint, "electric.E004"),
+            hint=docs_hint(hint, "electric.E004"),
             id="electric.E004",
         )
     ]
@@ -98,7 +93,7 @@ def check_serving(app_configs: Sequence[object] | None, **_: object) -> list[che
     return [
         checks.Warning(
             f"{name} is not wrapped in shapes_first: every client that waits for news holds a thread.",
-            hint=_hint(hint, "electric.W005"),
+            hint=docs_hint(hint, "electric.W005"),
             id="electric.W005",
         )
     ]
@@ -120,7 +115,7 @@ def check_interface(app_configs: Sequence[object] | None, **_: object) -> list[c
         checks.Warning(
             "WSGI_APPLICATION is set and ASGI_APPLICATION is not: under WSGI every client that waits for news"
             " holds a thread or a process of the server.",
-            hint=_hint(hint, "electric.W008"),
+            hint=docs_hint(hint, "electric.W008"),
             id="electric.W008",
         )
     ]
@@ -138,7 +133,7 @@ def check_middleware(
         checks.Warning(
             f"Middleware that is not async_capable: {', '.join(names)}. Django keeps a thread for every client"
             " that waits for news.",
-            hint=_hint(hint, "electric.W009"),
+            hint=docs_hint(hint, "electric.W009"),
             id="electric.W009",
         )
     ]
@@ -162,7 +157,7 @@ def check_storage(app_configs: Sequence[object] | None, **_: object) -> list[che
     return [
         checks.Warning(
             f"The storage directory {root} cannot be written to by this user.",
-            hint=_hint(hint, "electric.W010"),
+            hint=docs_hint(hint, "electric.W010"),
             id="electric.W010",
         )
     ]
@@ -173,7 +168,7 @@ def check_exposure(app_configs: Sequence[object] | None, **_: object) -> list[ch
     if list(conf.problems()):
         return []
     return [
-        checks.Warning(text, hint=_hint(hint, "electric.W011"), id="electric.W011")
+        checks.Warning(text, hint=docs_hint(hint, "electric.W011"), id="electric.W011")
         for text, hint in _exposures(conf.electric_settings())
     ]
 
@@ -210,7 +205,7 @@ def _is_postgres(alias: str) -> bool:
 
 
 def _message(finding: Finding) -> checks.CheckMessage:
-    return checks.Warning(finding.text, hint=_hint(finding.remedy, finding.id), id=finding.id)
+    return checks.Warning(finding.text, hint=docs_hint(finding.remedy, finding.id), id=finding.id)
 
 
 def check_wakeup(app_configs: Sequence[object] | None, **_: object) -> list[checks.CheckMessage]:
@@ -225,7 +220,7 @@ def check_wakeup(app_configs: Sequence[object] | None, **_: object) -> list[chec
         return [
             checks.Error(
                 f"The channel layer '{name}', which CHANNEL_LAYER names, cannot be used: {error}",
-                hint=_hint(hint, "electric.E006"),
+                hint=docs_hint(hint, "electric.E006"),
                 id="electric.E006",
             )
         ]
@@ -238,7 +233,7 @@ def check_wakeup(app_configs: Sequence[object] | None, **_: object) -> list[chec
     return [
         checks.Warning(
             f"The channel layer '{name}' is in memory: it wakes only requests in the worker's own process.",
-            hint=_hint(hint, "electric.W007"),
+            hint=docs_hint(hint, "electric.W007"),
             id="electric.W007",
         )
     ]

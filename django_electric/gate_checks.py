@@ -11,6 +11,7 @@ from django.utils.module_loading import import_string
 from django_electric import conf
 from django_electric.errors import ConfigurationError
 from django_electric.tokens import keyring
+from django_electric.upkeep.findings import docs_hint
 
 
 def register() -> None:
@@ -26,16 +27,12 @@ def check_gate(app_configs: Sequence[object] | None, **_: object) -> list[checks
     return [*_check_secrets(electric), *_check_keys(electric), *_check_hook(electric)]
 
 
-def _hint(text: str, identifier: str) -> str:
-    return f"{text} See docs/reference/checks.md#{identifier.lower()}."
-
-
 def _check_secrets(electric: conf.ElectricSettings) -> Iterator[checks.CheckMessage]:
     if electric.secret and electric.secret_previous == electric.secret:
         hint = "Leave SECRET_PREVIOUS out, or make it the secret that clients still use."
         yield checks.Warning(
             "SECRET_PREVIOUS is the same as SECRET: no other secret is accepted.",
-            hint=_hint(hint, "electric.W050"),
+            hint=docs_hint(hint, "electric.W050"),
             id="electric.W050",
         )
 
@@ -46,7 +43,7 @@ def _check_keys(electric: conf.ElectricSettings) -> Iterator[checks.CheckMessage
     try:
         keyring(electric.gatekeeper_keys, electric.replication_stream_id)
     except ConfigurationError as error:
-        hint = _hint("Correct GATEKEEPER_KEYS in the ELECTRIC setting.", "electric.E051")
+        hint = docs_hint("Correct GATEKEEPER_KEYS in the ELECTRIC setting.", "electric.E051")
         yield checks.Error(error.message, hint=hint, id="electric.E051")
 
 
@@ -60,6 +57,6 @@ def _check_hook(electric: conf.ElectricSettings) -> Iterator[checks.CheckMessage
     except ImportError as error:
         problem = f"cannot be imported: {error}"
     if problem:
-        hint = _hint("Name an async def of your project, or leave it out.", "electric.E052")
+        hint = docs_hint("Name an async def of your project, or leave it out.", "electric.E052")
         message = f"AUTHORIZE, {electric.authorize}, {problem}."
         yield checks.Error(message, hint=hint, id="electric.E052")

@@ -18,10 +18,10 @@ from django_electric.protocol.params import ShapeParams
 from django_electric.protocol.resolve import resolve
 from django_electric.querysets import access_of
 from django_electric.registry import Registry, registry
+from django_electric.upkeep.findings import docs_hint
 from django_electric.web.clauses import Clauses
 
 _NAME: Final = re.compile(r"[-a-zA-Z0-9_]+")
-_DOCS: Final = "See docs/reference/checks.md#{id}."
 
 
 def register() -> None:
@@ -38,7 +38,7 @@ def check_names(
     clashes: list[checks.CheckMessage] = [
         checks.Error(
             f"Two shapes are called '{name}': {one} and {other}.",
-            hint=_hint("Rename a variable, or give Shape a name.", "electric.E040"),
+            hint=docs_hint("Rename a variable, or give Shape a name.", "electric.E040"),
             id="electric.E040",
         )
         for name, one, other in known.clashes
@@ -46,7 +46,7 @@ def check_names(
     return clashes + [
         checks.Error(
             f"The shape '{name}' cannot be mounted at shapes/<name>/.",
-            hint=_hint("Give it a name of letters, digits, - and _.", "electric.E041"),
+            hint=docs_hint("Give it a name of letters, digits, - and _.", "electric.E041"),
             id="electric.E041",
         )
         for name in known.shapes
@@ -62,7 +62,7 @@ def check_readers(
     return [
         checks.Warning(
             f"Nobody may read the shape '{name}': {shape.model._meta.label} has no policy.",
-            hint=_hint(hint, "electric.W042"),
+            hint=docs_hint(hint, "electric.W042"),
             id="electric.W042",
         )
         for name, shape in known.shapes.items()
@@ -83,7 +83,7 @@ def check_conditions(
     return [
         checks.Warning(
             f"The shape '{name}' cannot be served: {fault}",
-            hint=_hint(hint, "electric.W043"),
+            hint=docs_hint(hint, "electric.W043"),
             id="electric.W043",
         )
         for name, shape in known.shapes.items()
@@ -104,7 +104,3 @@ def _faults(shape: Shape) -> Iterator[str]:
         return  # `migrate`, which runs this check, has not made the table yet
     except ElectricError as error:
         yield error.message
-
-
-def _hint(text: str, identifier: str) -> str:
-    return f"{text} {_DOCS.format(id=identifier.lower())}"

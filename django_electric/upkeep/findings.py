@@ -22,7 +22,7 @@ class Finding:
     @property
     def anchor(self) -> str:
         """Where the documentation tells more."""
-        return f"docs/reference/checks.md#{self.id.lower()}"
+        return _anchor(self.id)
 
     def to_json(self) -> dict[str, object]:
         """For programs."""
@@ -30,6 +30,15 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.text} ({self.id})\n    {self.remedy}"
+
+
+def docs_hint(remedy: str, identifier: str) -> str:
+    """The hint of a system check: *remedy*, and where the documentation tells more."""
+    return f"{remedy} See {_anchor(identifier)}."
+
+
+def _anchor(identifier: str) -> str:
+    return f"docs/reference/checks.md#{identifier.lower()}"
 
 
 def in_order(findings: list[Finding]) -> list[Finding]:

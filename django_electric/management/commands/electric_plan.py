@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.template.defaultfilters import filesizeformat
 
-from django_electric.conf import ALIAS, aliases
+from django_electric.conf import ElectricSettings
+from django_electric.management.command import ElectricCommand
 from django_electric.planning import Rotated, Step, steps
 
 
-class Command(BaseCommand):
+class Command(ElectricCommand):
     """Exit codes: 0 printed, 1 with --check if a shape is rotated, 2 wrong arguments."""
 
     help = (
@@ -24,29 +23,21 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--database",
-            default=ALIAS,
-            choices=aliases(),
-            help="alias in DATABASES and ELECTRIC (default: default)",
-        )
+        super().add_arguments(parser)
         parser.add_argument(
             "--check", action="store_true", help="fail if a shape is rotated: for CI"
         )
-        parser.add_argument("--json", action="store_true", help="for programs")
 
-    def handle(self, *args: object, **options: Any) -> None:
-        found = list(steps(options["database"]))
-        if options["json"]:
-            self.stdout.write(json.dumps([asdict(step) for step in found]))
-        else:
-            self.stdout.write("\n".join(_lines(found)))
+    def run(self, given: Namespace, settings: ElectricSettings) -> int:
+        found = list(steps(settings.alias))
+        self.say(given, [asdict(step) for step in found], "\n".join(_lines(found)))
         rotated = [shape for step in found for shape in step.rotates]
-        if options["check"] and rotated:
+        if given.check and rotated:
             size = filesizeformat(sum(shape.size for shape in rotated))
             raise CommandError(
                 f"{len(rotated)} shapes ({size}) are rotated by the migrations to come"
             )
+        return 0
 
 
 def _lines(found: Sequence[Step]) -> list[str]:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
-from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError, ProgrammingError, connections
 
-from django_electric.conf import ALIAS, aliases, electric_settings
+from django_electric.conf import ElectricSettings, electric_settings
 from django_electric.drift import Drift
+from django_electric.management.command import ElectricCommand
 from django_electric.postgres import event_triggers, publishing
 from django_electric.published import drift_of, registered_tables, surplus_tables
 from django_electric.shapes.layouts import SCHEMA_PREFIX
 
 
-class Command(BaseCommand):
+class Command(ElectricCommand):
     """Exit codes: 0 all is as it should be, 1 something is not and stays so, 2 wrong arguments."""
 
     help = (
@@ -26,16 +25,10 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--database",
-            default=ALIAS,
-            choices=aliases(),
-            help="alias in DATABASES and ELECTRIC (default: default)",
-        )
+        super().add_arguments(parser)
         parser.add_argument(
             "--check", action="store_true", help="change nothing; fail if something is to be done"
         )
-        parser.add_argument("--json", action="store_true", help="for programs")
         triggers = parser.add_mutually_exclusive_group()
         triggers.add_argument(
             "--event-triggers",
@@ -46,49 +39,39 @@ class Command(BaseCommand):
             "--no-event-triggers", action="store_true", help="drop these event triggers"
         )
 
-    def handle(self, *args: object, **options: Any) -> None:
-        alias = options["database"]
-        before = drift_of(alias)
-        if options["check"]:
-            self._report(alias, before, (), as_json=options["json"])
-            return
-        if any(drift.is_mended_by_publishing for drift in before):
-            _publish(alias)
-        if options["event_triggers"]:
-            _run(alias, event_triggers.install(SCHEMA_PREFIX))
-        if options["no_event_triggers"]:
-            _run(alias, event_triggers.remove())
-        after = drift_of(alias)
-        done = tuple(drift for drift in before if drift not in after)
-        self._report(alias, after, done, as_json=options["json"])
+    def run(self, given: Namespace, settings: ElectricSettings) -> int:
+        alias = settings.alias
+        before = after = drift_of(alias)
+        if not given.check:
+            if any(drift.is_mended_by_publishing for drift in before):
+                _publish(alias)
+            if given.event_triggers:
+                _run(alias, event_triggers.install(SCHEMA_PREFIX))
+            if given.no_event_triggers:
+                _run(alias, event_triggers.remove())
+            after = drift_of(alias)
+        self._report(given, after, tuple(drift for drift in before if drift not in after))
+        if after:
+            raise CommandError(f"{len(after)} of these must be put right")
+        return 0
 
-    def _report(
-        self, alias: str, left: tuple[Drift, ...], done: tuple[Drift, ...], *, as_json: bool
-    ) -> None:
-        surplus = surplus_tables(alias)
-        if as_json:
-            found = {
-                "drift": [asdict(drift) for drift in left],
-                "mended": [asdict(drift) for drift in done],
-                "surplus": list(surplus),
-            }
-            self.stdout.write(json.dumps(found))
-        else:
-            self._print(left, done, surplus)
-        if left:
-            raise CommandError(f"{len(left)} of these must be put right")
+    def _report(self, given: Namespace, left: tuple[Drift, ...], done: tuple[Drift, ...]) -> None:
+        surplus = surplus_tables(given.database)
+        found = {
+            "drift": [asdict(drift) for drift in left],
+            "mended": [asdict(drift) for drift in done],
+            "surplus": list(surplus),
+        }
+        self.say(given, found, "\n".join(_lines(left, done, surplus)))
 
-    def _print(
-        self, left: tuple[Drift, ...], done: tuple[Drift, ...], surplus: tuple[str, ...]
-    ) -> None:
-        for drift in done:
-            self.stdout.write(f"mended: {drift.message}")
-        for drift in left:
-            self.stdout.write(f"{drift.message} {drift.remedy}")
-        for name in surplus:
-            self.stdout.write(f"note: {name} is published, and no registered model has it.")
-        if not left and not done:
-            self.stdout.write("Publication and replica identities are as they should be.")
+
+def _lines(left: tuple[Drift, ...], done: tuple[Drift, ...], surplus: tuple[str, ...]) -> list[str]:
+    lines = [f"mended: {drift.message}" for drift in done]
+    lines += [f"{drift.message} {drift.remedy}" for drift in left]
+    if not lines:
+        lines = ["Publication and replica identities are as they should be."]
+    lines += [f"note: {name} is published, and no registered model has it." for name in surplus]
+    return lines
 
 
 def _publish(alias: str) -> None:
