@@ -116,11 +116,10 @@ async def test_the_worker_tells_with_every_beat_how_it_is(
 async def test_who_hears_nothing_begins_anew(
     configured: str, names: Directions, quick: None
 ) -> None:
-    async with web(names) as other:
-        await until(lambda: other.end.losses > 1)
-        async with worker(names) as one:
+    async with worker(names, life=b"") as mute, web(names) as other:
+        await until(lambda: other.end.losses > 1 and mute.end.heard.count(b"hello") > 1)
+        async with worker(names):
             await until(lambda: b"state active" in other.end.heard)
-            await until(lambda: one.end.heard)
             losses = other.end.losses
         await until(lambda: other.end.losses > losses)
 
