@@ -98,7 +98,9 @@ def test_a_reload_leaves_one_worker_and_it_is_another(development: Development) 
     before = development.workers()
     later = time.time() + 5
     os.utime(development.settings_file, (later, later))
-    eventually(lambda: not before & development.workers(), "the worker went with its server", seconds=60)
+    eventually(
+        lambda: not before & development.workers(), "the worker went with its server", seconds=60
+    )
     eventually(development.workers, "another one comes")
     development.wait_until_active()
     assert len(development.workers()) == 1
