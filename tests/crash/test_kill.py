@@ -177,7 +177,7 @@ def test_second_worker_takes_over(crash_server: ElectricServer, follow_all: Foll
     try:
         eventually(lambda: "standing by" in log.read_text(), "the second worker stands by")
         server.sql("INSERT INTO two_workers VALUES (1)")
-        followers.settle()
+        followers.settle(seconds=150)
         assert httpx.get(f"{server.url}/v1/health", timeout=30).json() == {"status": "active"}
         server.kill_worker()
         server.sql("INSERT INTO two_workers VALUES (2)")
