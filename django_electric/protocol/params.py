@@ -92,10 +92,6 @@ class ShapeRequest:
     """The members of a subset request as given (section 11.1)."""
 
     @property
-    def is_now(self) -> bool:
-        return self.offset is None
-
-    @property
     def has_position(self) -> bool:
         """Whether the request continues a log, so that its handle counts."""
         return self.offset is not None and self.offset != BEFORE_ALL

@@ -107,7 +107,7 @@ class TestOffsets:
 
     def test_now_has_no_position(self) -> None:
         request = read(offset="now", handle="bogus")
-        assert request.is_now
+        assert request.offset is None
         assert not request.has_position
         assert request.offset_text == "now"
 

@@ -274,25 +274,6 @@ def make_timestamp(
     )
 
 
-def make_interval(
-    years: int = 0,
-    months: int = 0,
-    weeks: int = 0,
-    days: int = 0,
-    hours: int = 0,
-    minutes: int = 0,
-    seconds: float | NotANumber = 0.0,
-) -> Interval:
-    """
-    >>> make_interval(1, 2, 3, 4, 5, 6, 7.5)
-    Interval(months=14, days=25, microseconds=18367500000)
-    """
-    if isinstance(seconds, NotANumber) or math.isinf(seconds):
-        raise Undecided("interval out of range, in some versions")
-    clock = (hours * 60 + minutes) * 60_000_000 + round(seconds * 1e6)
-    return interval_of(years * 12 + months, weeks * 7 + days, clock)
-
-
 def to_timestamp(seconds: float | NotANumber) -> Moment:
     """``to_timestamp(seconds)`` since 1970, a timestamptz (``float8_timestamptz``).
 

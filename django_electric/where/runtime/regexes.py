@@ -11,7 +11,7 @@ long that to try all the ways in which the repetitions can end would take for ev
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from django_electric.where.errors import Undecided
@@ -60,56 +60,6 @@ def compile_regex(pattern: str, *, ignores_case: bool) -> Callable[[str], bool]:
     flags = re.ASCII | re.DOTALL | (re.IGNORECASE if ignores_case else 0)
     needs_ascii = ignores_case or reader.asks_for_kinds
     return _Matcher(re.compile(source, flags), needs_ascii, reader.longest())
-
-
-def compile_similar(pattern: str, escape: str = "\\") -> Callable[[str], bool]:
-    """``SIMILAR TO pattern ESCAPE escape``: as the regular expression that Postgres makes of it.
-
-    >>> compile_similar("(a|b)%")("bcd"), compile_similar("a.c")("abc")
-    (True, False)
-    """
-    if len(escape) > 1:
-        raise ValueError("invalid escape string")
-    return compile_regex(f"^(?:{_from_similar(pattern, escape)})$", ignores_case=False)
-
-
-def _from_similar(pattern: str, escape: str) -> str:
-    """``similar_escape_internal`` of ``regexp.c``; brackets that hold brackets are refused."""
-    written = []
-    characters = iter(pattern)
-    for character in characters:
-        if escape and character == escape:
-            written.append("\\" + _unquoted(next(characters, "")))
-        elif character == "[":
-            written.append(_similar_brackets(characters, escape))
-        elif character in "\\.^$":
-            written.append("\\" + character)
-        else:
-            written.append(_WILDCARDS.get(character, character))
-    return "".join(written)
-
-
-_WILDCARDS = {"%": ".*", "_": ".", "(": "(?:"}
-
-
-def _unquoted(character: str) -> str:
-    if character in ("", '"'):
-        raise ValueError("an escape that is not known here")
-    return character
-
-
-def _similar_brackets(characters: Iterator[str], escape: str) -> str:
-    """The rest of a bracket expression, in which only backslashes are special."""
-    inside = ""
-    for character in characters:
-        if character == "]":
-            break
-        inside += character
-    else:
-        raise ValueError("brackets [] not balanced")
-    if not inside.strip("^") or "[" in inside or (escape and escape in inside):
-        raise ValueError("brackets that are not known here")
-    return "[" + inside.replace("\\", "\\\\") + "]"
 
 
 class _Matcher:

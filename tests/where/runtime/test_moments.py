@@ -61,7 +61,6 @@ ARITHMETIC = [
     Operation("make_date({0} / 10, {1} / 2000, {2} / 1000)", "int2 int2 int2", "date", lambda y, m, d: moments.make_date(int(y / 10), int(m / 2000), int(d / 1000))),
     Operation("make_time({0} / 1000, {1} / 500, {2})", "int2 int2 float8", "time", lambda h, m, s: moments.make_time(int(h / 1000), int(m / 500), s)),
     Operation("make_timestamp({0}, 2, 3, 4, 5, {1})", "int2 float8", "timestamp", lambda y, s: moments.make_timestamp(y, 2, 3, 4, 5, s)),
-    Operation("make_interval({0}, {1}, 1, {2}, -5, 7, {3})", "int2 int2 int4 float8", "interval", lambda y, m, d, s: moments.make_interval(y, m, 1, d, -5, 7, s)),
     Operation("to_timestamp({0})", "float8", "timestamptz", moments.to_timestamp),
     Operation("to_timestamp({0} / 7.0::float8)", "int8", "timestamptz", lambda n: moments.to_timestamp(n / 7.0)),
     Operation("date_bin({0}, {1}, {2})", "interval timestamp timestamp", "timestamp", moments.date_bin),

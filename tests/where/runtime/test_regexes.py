@@ -11,7 +11,7 @@ import pytest
 from django_electric.postgres.relation import quote_literal
 from django_electric.where.errors import Undecided
 from django_electric.where.runtime import regexes
-from django_electric.where.runtime.regexes import compile_regex, compile_similar
+from django_electric.where.runtime.regexes import compile_regex
 from tests.support.oracle import Oracle, differences, outcome
 
 PATTERNS = [
@@ -47,33 +47,6 @@ def test_a_text_matches_as_in_postgres(oracle: Oracle, ignores_case: bool) -> No
             ours[clause] = outcome(lambda: str(matches(text)).lower(), Undecided)  # noqa: B023
     assert differences(ours, oracle) == {}
     assert sum(answer is not ... for answer in ours.values()) > len(ours) / 2
-
-
-SIMILAR = ["", "a", "a%", "%b%", "_", "__", "(a|b)c", "(ab)+", "a.c", "a{2}", "[abc]+", "[^a]", "[a-c]x", "^a", "a$", "\\%", "\\_", "a|b", "%\\d", "[\\]", "\\\\", "x^a", "a+%", "_%_"]  # fmt: skip
-
-
-@pytest.mark.parametrize("escape", ["\\", "!", ""])
-def test_a_text_is_similar_as_in_postgres(oracle: Oracle, escape: str) -> None:
-    ours: dict[str, Any] = {}
-    for pattern in SIMILAR:
-        try:
-            matches = compile_similar(pattern.replace("\\", escape or "\\"), escape)
-        except ValueError:
-            continue
-        for text in TEXTS:
-            written = quote_literal(pattern.replace("\\", escape or "\\"))
-            clause = (
-                f"{quote_literal(text)}::text SIMILAR TO {written} ESCAPE {quote_literal(escape)}"
-            )
-            ours[clause] = outcome(lambda: str(matches(text)).lower(), Undecided)  # noqa: B023
-    assert len(ours) > 18 * len(TEXTS)
-    assert differences(ours, oracle) == {}
-
-
-@pytest.mark.parametrize("pattern", ["[]a]", "[[:alpha:]]", 'a\\"b\\"c', "a\\", "[a", "(a", "**"])
-def test_what_is_not_surely_similar_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError):
-        compile_similar(pattern)
 
 
 ATOMS = [
