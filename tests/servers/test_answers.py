@@ -25,6 +25,8 @@ OF_THE_SERVER = {
 OF_THE_MOMENT = re.compile(
     rb'"(?:global_last_seen_lsn|snapshot_mark|database_lsn|xmin|xmax)":"?\d+"?'
 )
+UNDER_WAY = re.compile(rb'(?<=^{"metadata":{)(.*?)"xip_list":\[[^]]*\]', re.DOTALL)
+"""In a subset: what other sessions of the cluster were about at that moment."""
 
 
 class Asked(NamedTuple):
@@ -47,7 +49,8 @@ class Answer(NamedTuple):
         headers = {k: v for k, v in self.headers.items() if k not in OF_THE_SERVER}
         if ":now:" in headers.get("etag", ""):  # used once
             del headers["etag"]
-        return Answer(self.status, headers, OF_THE_MOMENT.sub(b"", self.body))
+        body = UNDER_WAY.sub(rb"\1", OF_THE_MOMENT.sub(b"", self.body))
+        return Answer(self.status, headers, body)
 
 
 SONGS = {"table": "songs", "offset": "-1"}
