@@ -393,12 +393,22 @@ class Engine:
         self._announcer.moved([event.handle])
 
     def _snapshot_complete(self, event: events.SnapshotComplete) -> None:
-        if event.handle in self._shapes:
-            self._starting.discard(event.handle)
-            self._filled.append((event.handle, event.snapshot, event.rows))
-            self._unsynced.add(event.handle)
-            self._layouts.filled(event.handle)
-            self._announcer.moved([event.handle])
+        # Readers have been told how far the logs go: what was held back for this one has to be in it first.
+        self.pipeline.flush()
+        if event.handle not in self._shapes:
+            return
+        try:
+            event.writer.finish()
+        except OSError as error:
+            text = f"Unexpected error while creating snapshot: {error}"
+            failed = SnapshotFailed(text, status=500)
+            self._snapshot_ended(events.SnapshotEnded(event.handle, failed))
+            return
+        self._starting.discard(event.handle)
+        self._filled.append((event.handle, event.snapshot, event.rows))
+        self._unsynced.add(event.handle)
+        self._layouts.filled(event.handle)
+        self._announcer.moved([event.handle])
 
     def _snapshot_ended(self, event: events.SnapshotEnded) -> None:
         if event.handle in self._shapes:

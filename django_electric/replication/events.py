@@ -12,6 +12,7 @@ from django_electric.postgres.xid import PgSnapshot
 from django_electric.replication.partitions import Link, RowCount
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.layouts import TableLayout
+from django_electric.storage import SnapshotWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,16 @@ class ChunkWritten:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotComplete:
-    """A shape's first rows are on disk."""
+    """All first rows of a shape are written; they are complete once somebody finishes the *writer*.
+
+    That is the main thread's, when the log has what was held back for the snapshot: a reader that finds
+    it complete takes the log for complete, too.
+    """
 
     handle: str
     snapshot: PgSnapshot
     rows: int
+    writer: SnapshotWriter
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,8 +165,7 @@ class Snapshotter:
             self._inbox.put(VisibilityKnown(job.handle, snapshot))
             rows = 0 if job.definition.log_mode == "changes_only" else self._copy(connection, job)
         job.writer.write(snapshot_end(snapshot))
-        job.writer.finish()
-        self._inbox.put(SnapshotComplete(job.handle, snapshot, rows))
+        self._inbox.put(SnapshotComplete(job.handle, snapshot, rows, job.writer))
 
     def _await_marker(self, token: bytes) -> None:
         passed = self._markers.expect(token).wait(STREAM_TIMEOUT)

@@ -73,11 +73,13 @@ def look_at(
     except ShapeGone:
         return None
     try:
-        # The state first: what is up to date with an older state only leads to one request more.
         state = reader.state()
         if offset is None:
             return Look(LogView(state.snapshot_chunks, state.last_offset, None), None, None)
         chunk = reader.chunk_after(offset)
+        if chunk is not None and chunk.end > state.last_offset:
+            # The log has grown meanwhile, and the chunk may end inside of what is new.
+            state = reader.state()
         end, size = (chunk.end, chunk.size) if chunk is not None else (None, 0)
         view = LogView(state.snapshot_chunks, state.last_offset, end, size)
         return Look(view, chunk, _range(ranges, reader, handle, offset, chunk))

@@ -10,11 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from example_project.embedded_postgres import Cluster
+from tests.crash.conftest import ENVIRONMENT
+from tests.crash.hurried import HurriedServer
 from tests.support.followers import Followers
 from tests.support.server import ElectricServer
 from tests.support.waiting import eventually
@@ -213,3 +216,38 @@ def test_the_worker_may_be_the_synchronous_standby(
     finally:
         configure(own_cluster, "")
     followers.settle()
+
+
+@pytest.fixture
+def hurried(own_cluster: Cluster) -> Iterator[HurriedServer]:
+    with HurriedServer(own_cluster, ENVIRONMENT) as server:
+        yield server
+
+
+def test_first_rows_are_not_complete_before_the_log_has_what_they_do_not_see(
+    own_cluster: Cluster, hurried: HurriedServer, follow_all: FollowAll
+) -> None:
+    """However long it takes to write it: readers have been told of later positions."""
+    server, followers = hurried, follow_all(hurried)
+    server.sql("CREATE TABLE slow (id int PRIMARY KEY)", "INSERT INTO slow VALUES (1)")
+    followers.make_marks()
+    old = followers.follow(table="slow")
+    eventually(holds(old, "1"), "the first shape is there")
+    with gap(own_cluster, server) as held:
+        held.commit("INSERT INTO slow VALUES (2)")
+        eventually(holds(old, "2"), "the stream brings the transaction")
+        with server.held_disk():
+            new = followers.follow(table="slow", where="id > 0")
+            eventually(lambda: _first_rows_written(server) == 2, "its first rows are written")
+            # In this time somebody would find them complete, and the log empty.
+            threading.Event().wait(1)
+            assert not new.is_up_to_date
+        eventually(holds(new, "2"), "it has the row while SQL does not see it")
+        assert held.is_open()
+    followers.settle()
+
+
+def _first_rows_written(server: ElectricServer) -> int:
+    """How many shapes of the table have their first rows on the disk, up to the message that ends them."""
+    logs = (server.storage / server.stream_id / "shapes").glob("*/snapshot.jsonl")
+    return sum(b"snapshot-end" in text and b'"slow"' in text for text in map(Path.read_bytes, logs))

@@ -95,6 +95,10 @@ class World:
             assert time.monotonic() < deadline, found
             select.select([self.inbox], [], [], 0.1)
             found += self.inbox.take()
+        for event in found:
+            if isinstance(event, SnapshotComplete):
+                assert not self.storage.reader(event.handle).state().is_snapshot_complete
+                event.writer.finish()
         return found
 
     def failure(self, definition: ShapeDefinition) -> SnapshotFailed:

@@ -8,10 +8,11 @@ import os
 import pytest
 
 from django_electric.shapes.offset import LogOffset
-from django_electric.storage import SHAPES
-from django_electric.web.looks import SECONDS, Looks
+from django_electric.storage import SHAPES, Chunk
+from django_electric.storage.memory import MemoryLogReader
+from django_electric.web.looks import SECONDS, Looks, look_at
 from django_electric.web.service import ShapeService
-from tests.web.conftest import Bench
+from tests.web.conftest import Bench, entry
 
 
 async def test_what_is_heard_ends_a_moment(bench: Bench) -> None:
@@ -71,3 +72,25 @@ async def test_reads_are_noted_only_if_shapes_have_to_go_some_day(
     os.utime(folder, (1, 1))
     service.looks.at(handle, LogOffset(0, 0))
     assert (folder.stat().st_mtime > 1) == (most is not None)
+
+
+async def test_a_chunk_that_ends_inside_a_transaction_that_has_just_come_is_not_the_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log grows between two questions to its reader."""
+    bench.use(shape_chunk_bytes_threshold=1)
+    bench.storage.chunk_bytes = 1
+    handle, _ = await bench.follow()
+    log = bench.storage.writer(handle, durable_tx=0)
+    ask = MemoryLogReader.chunk_after
+
+    def grow(self: MemoryLogReader, offset: LogOffset) -> Chunk | None:
+        log.append(7, [0, 2], [entry(7), entry(7)])
+        bench.storage.publish()
+        return ask(self, offset)
+
+    monkeypatch.setattr(MemoryLogReader, "chunk_after", grow)
+    look = look_at(bench.storage, bench.service.ranges, handle, LogOffset(0, 0))
+    assert look is not None
+    assert look.view.chunk_end == LogOffset(7, 0)
+    assert look.view.last_offset == LogOffset(7, 2)
