@@ -109,7 +109,8 @@ def test_kills_at_random_moments(crash_server: ElectricServer, follow_all: Follo
         server.wait_until_active()
         before = sum(count)
         eventually(lambda: sum(count) > before + 10, "sessions write on")
-        for follower in followers.all:  # one by one: while somebody writes there may be no moment for all
+        # One by one: while somebody writes there may be no moment for all.
+        for follower in followers.all:
             eventually(
                 lambda f=follower: f.is_up_to_date or f.fault,  # type: ignore[misc]
                 f"{follower!r} goes on",
