@@ -66,6 +66,8 @@ class ShapeDefinition:
     """The values of ``$1``, ``$2``, …: a literal and a parameter make two shapes (section 8)."""
     replica: Replica = "default"
     log_mode: LogMode = "full"
+    dependencies: tuple[ShapeDefinition, ...] = ()
+    """What the subqueries of the condition read, each once; their ``columns`` in the order of the SELECT."""
 
     @classmethod
     def build(
@@ -123,6 +125,7 @@ class ShapeDefinition:
         parts = [
             self.relation_oid, self.schema, self.table, self.primary_key, self.where,
             sorted(self.columns), self.has_explicit_columns, self.replica, self.log_mode, self.params,
+            *(one.identity for one in self.dependencies),
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -131,9 +134,14 @@ class ShapeDefinition:
         """The decimal number 0…134217727 that handles of this definition begin with."""
         return int(self.identity[:8], 16) & 0x7FFFFFF
 
+    @property
+    def tables(self) -> frozenset[int]:
+        """The oids of all tables that decide about its rows: its own, and those of its subqueries."""
+        return frozenset((self.relation_oid,)).union(*(one.tables for one in self.dependencies))
+
     def parsed_where(self) -> Where | None:
-        """The condition, parsed again from its canonical text."""
-        if self.where is None:
+        """The condition, parsed again from its canonical text; None if it has subqueries, see `plan`."""
+        if self.where is None or self.dependencies:
             return None
         locale = locale_of(self.relation_columns)
         types = {c.name: c.type_name for c in self.relation_columns}
@@ -171,7 +179,14 @@ class ShapeDefinition:
             "params": list(self.params),
             "replica": self.replica,
             "log_mode": self.log_mode,
+            **self._dependencies_to_json(),
         }
+
+    def _dependencies_to_json(self) -> dict[str, object]:
+        if not self.dependencies:
+            return {}
+        others = sorted(self.tables - {self.relation_oid})
+        return {"dependencies": [one.to_json() for one in self.dependencies], "reads": others}
 
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> ShapeDefinition:
@@ -181,6 +196,8 @@ class ShapeDefinition:
         delegated = fields.get("delegated_columns")
         fields["delegated_columns"] = None if delegated is None else _shared(tuple(delegated))
         fields["params"] = tuple(fields["params"])
+        fields.pop("reads", None)  # for queries of the catalogue
+        fields["dependencies"] = tuple(map(cls.from_json, fields.get("dependencies", ())))
         fields["relation_oid"] = _oid(fields["relation_oid"])
         for name in ("primary_key", "columns"):
             fields[name] = _shared(tuple(fields[name]))
