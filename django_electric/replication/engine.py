@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
+from typing import cast
 
 import psycopg
 from django.db import connections
@@ -42,11 +43,17 @@ from django_electric.replication.markers import Markers
 from django_electric.replication.partitions import KnownLinks
 from django_electric.replication.pipeline import Pipeline
 from django_electric.replication.row_filters import RowFilters
-from django_electric.replication.snapshotter import SnapshotJob, Snapshotter
+from django_electric.replication.snapshotter import (
+    MoveJob,
+    SnapshotJob,
+    Snapshotter,
+    snapshot_end,
+)
 from django_electric.replication.syncer import EngineState, Syncer, boot_id
 from django_electric.replication.watch import TableWatch
 from django_electric.shapes.costs import Costs
 from django_electric.shapes.flush import FlushTracker
+from django_electric.shapes.moves import MovingShape, PartWithParts
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import Router
 from django_electric.shapes.transactions import Answers, Outcome, Question, TransactionBuilder
@@ -108,6 +115,8 @@ class Engine:
         """Shapes whose first rows could not be read, while their rows leave the catalogue."""
         self._filled: list[Filled] = []
         """Shapes whose first rows are complete: the catalogue is to be told."""
+        self._reads: dict[bytes, events.MoveRead] = {}
+        """Rows that come into their logs once the stream has passed a marker."""
         self._unsynced: set[str] = set()
         """Shapes whose first rows are not known to be on disk."""
         self._tables: Counter[int] = Counter()
@@ -123,6 +132,8 @@ class Engine:
             events.RowsAppeared: self._rows_appeared,
             events.RowsVanished: self._rows_vanished,
             events.VisibilityKnown: self._visibility_known,
+            events.MoveRead: self._move_read,
+            events.MoveFailed: self._move_failed,
             events.ChunkWritten: self._chunk_written,
             events.SnapshotComplete: self._snapshot_complete,
             events.SnapshotEnded: self._snapshot_ended,
@@ -230,6 +241,9 @@ class Engine:
 
         *was_down*: the machine may have lost what had not been synced.
         """
+        if row.is_active and row.definition.dependencies:
+            # What its log was told of its subqueries is not on disk (PROTOCOL section 12.4).
+            return False
         if not row.is_active:
             if self._has_served(row.handle):
                 return False
@@ -345,9 +359,14 @@ class Engine:
     def _act(self, outcome: Outcome) -> None:
         for token in outcome.markers:
             self._markers.passed(token)
+            if (read := self._reads.pop(token, None)) is not None:
+                self._move(read)
         for shape, reason in outcome.rotations:
             if shape.handle in self._shapes:
                 self._rotate(shape.handle, reason)
+        for request in outcome.moves:
+            if request.shape.log_handle in self._shapes:
+                self._snapshotter.submit(MoveJob(request, self.builder.recent.xids()))
 
     # -- the threads answer ------------------------------------------------------------------------
 
@@ -360,23 +379,28 @@ class Engine:
         """Hold back what comes for the shape from now on, give it what just passed, fetch its rows."""
         self._storage.delete(row.handle)
         writer = self._storage.writer(row.handle)
-        shape = RoutedShape(row.handle, row.definition, writer)
+        has_subqueries = bool(row.definition.dependencies)
+        kind = MovingShape if has_subqueries else RoutedShape
+        shape = kind(row.handle, row.definition, writer)
         must_see = self.builder.catch_up(shape, row.leaves)
         self._route(shape, row)
         self._starting.add(row.handle)
-        job = SnapshotJob(row.handle, row.definition, writer.snapshot(), must_see)
+        members = shape.members_statements() if isinstance(shape, MovingShape) else {}
+        job = SnapshotJob(row.handle, row.definition, writer.snapshot(), must_see, members)
         self._snapshotter.submit(job)
 
     def _route(self, shape: RoutedShape, row: events.ShapeRow) -> None:
         self._shapes[shape.handle] = shape
         self._router.add(shape, row.leaves)
+        for definition in row.definition.walk():
+            oid = definition.relation_oid
+            self._tables[oid] += 1
+            if self._tables[oid] == 1:
+                self._watch.begin(definition)
         oid = row.definition.relation_oid
-        self._tables[oid] += 1
-        if self._tables[oid] == 1:
-            self._watch.begin(row.definition)
-            if row.definition.is_partitioned and oid not in self._links:
-                # Before its log can be read: a worker that starts must know.
-                self._links.put(oid, row.links)
+        if row.definition.is_partitioned and oid not in self._links:
+            # Before its log can be read: a worker that starts must know.
+            self._links.put(oid, row.links)
 
     def _rows_vanished(self, event: events.RowsVanished) -> None:
         for handle in event.handles:
@@ -385,9 +409,42 @@ class Engine:
 
     def _visibility_known(self, event: events.VisibilityKnown) -> None:
         shape = self._shapes.get(event.handle)
-        reason = shape.join(event.snapshot) if shape else ""
+        if isinstance(shape, MovingShape):
+            reason = self.builder.begin(shape, event.snapshot, event.members)
+        else:
+            reason = shape.join(event.snapshot) if shape else ""
         if reason:
             self._rotate(event.handle, reason)
+
+    def _move_read(self, event: events.MoveRead) -> None:
+        if self._markers.expect(event.token).is_set():
+            self._move(event)
+        else:
+            self._reads[event.token] = event
+
+    def _move(self, read: events.MoveRead) -> None:
+        """The stream has passed what the query saw: the rows come into the log, between two transactions."""
+        self._markers.forget(read.token)
+        self.builder.between(lambda: self._take_moved(read))
+
+    def _take_moved(self, read: events.MoveRead) -> None:
+        handle = read.shape.log_handle
+        shape = self._shapes.get(handle)
+        if isinstance(shape, MovingShape) and shape.is_moved_by(read.shape):
+            if isinstance(read.shape, MovingShape):
+                end = snapshot_end(read.snapshot)
+                self.builder.take_moves(
+                    shape, *shape.moved(read.snapshot, read.rows, end, self.builder.position)
+                )
+            else:
+                reason = cast(PartWithParts, read.shape).moved(read.snapshot, read.members)
+                self.builder.take_moves(shape, (), reason)
+                if not reason:
+                    self.builder.take_moves(shape, *shape.settle(0, self.builder.position))
+
+    def _move_failed(self, event: events.MoveFailed) -> None:
+        if event.shape.log_handle in self._shapes:
+            self._rotate(event.shape.log_handle, event.reason)
 
     def _chunk_written(self, event: events.ChunkWritten) -> None:
         self._announcer.moved([event.handle])
@@ -430,7 +487,8 @@ class Engine:
             self._cost_report.forget(handle)
             self._starting.discard(handle)
             self._storage.delete(handle)
-            self._leave(shape.definition.relation_oid)
+            for definition in shape.definition.walk():
+                self._leave(definition.relation_oid)
 
     def _leave(self, oid: int) -> None:
         """One shape less on this table."""
@@ -489,19 +547,26 @@ class Engine:
 
     def _layouts_seen(self, event: events.LayoutsSeen) -> None:
         for handle, reason in self._layouts.see(event.layouts, self._complete_shapes_on):
-            self._rotate(handle, reason)
+            if handle in self._shapes:
+                self._rotate(handle, reason)
 
     def _complete_shapes_on(self, oid: int) -> list[RoutedShape]:
-        return [self._shapes[h] for h in self._shapes_on(oid) if h not in self._starting]
+        """Shapes and subqueries on this very table."""
+        return [
+            shape
+            for _, shape in self._router.shapes_of(oid)
+            if shape.definition.relation_oid == oid and shape.log_handle not in self._starting
+        ]
 
     def _rotate_all(self, oid: int, reason: str) -> None:
         for handle in self._shapes_on(oid):
             self._rotate(handle, reason)
 
     def _shapes_on(self, oid: int) -> list[str]:
-        """Handles of the shapes that are on this very table."""
+        """Handles of the shapes that are on this very table, or have subqueries that are."""
         shapes = self._router.shapes_of(oid)
-        return [handle for handle, shape in shapes if shape.definition.relation_oid == oid]
+        on = (shape.log_handle for _, shape in shapes if shape.definition.relation_oid == oid)
+        return list(dict.fromkeys(on))
 
     def _now_visible(self, event: events.NowVisible) -> None:
         self.builder.recent.forget_seen(event.snapshot)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from django_electric.errors import SnapshotFailed
@@ -12,6 +12,8 @@ from django_electric.postgres.xid import PgSnapshot
 from django_electric.replication.partitions import Link, RowCount
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.layouts import TableLayout
+from django_electric.shapes.members import Value
+from django_electric.shapes.moves import Moving
 from django_electric.storage import SnapshotWriter
 
 
@@ -51,6 +53,29 @@ class VisibilityKnown:
 
     handle: str
     snapshot: PgSnapshot
+    members: Mapping[str, list[tuple[Value, int]]] = field(default_factory=dict)
+    """What the subqueries of its condition gave, by their handles: each row, and how often."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRead:
+    """The rows of a move were read; the stream has passed *snapshot* once it has passed the marker *token*."""
+
+    shape: Moving
+    token: bytes
+    snapshot: PgSnapshot
+    rows: list[bytes]
+    """Entries, if it is a shape that is moved,"""
+    members: list[tuple[Value, int]]
+    """or what a subquery gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveFailed:
+    """The rows of a move could not be read."""
+
+    shape: Moving
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +184,8 @@ Event = (
     RowsAppeared
     | RowsVanished
     | VisibilityKnown
+    | MoveRead
+    | MoveFailed
     | ChunkWritten
     | SnapshotComplete
     | SnapshotEnded

@@ -37,5 +37,5 @@ class KnownLayouts:
             if not is_new and not unchecked:
                 continue
             self._seen[layout.oid] = layout
-            shapes = [s for s in shapes_of(layout.oid) if is_new or s.handle in unchecked]
-            yield from ((shape.handle, reason) for shape, reason in outdated(shapes, layout))
+            shapes = [s for s in shapes_of(layout.oid) if is_new or s.log_handle in unchecked]
+            yield from ((shape.log_handle, reason) for shape, reason in outdated(shapes, layout))

@@ -19,11 +19,12 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from queue import Empty, SimpleQueue
+from typing import cast
 
 import psycopg
 from psycopg import sql
@@ -43,14 +44,19 @@ from django_electric.postgres.xid import PgSnapshot
 from django_electric.replication.events import (
     ChunkWritten,
     Inbox,
+    MoveFailed,
+    MoveRead,
     SnapshotComplete,
     SnapshotEnded,
     VisibilityKnown,
 )
-from django_electric.replication.markers import Markers
-from django_electric.replication.publication import Connection, message_of
+from django_electric.replication.markers import Markers, send_marker
+from django_electric.replication.publication import Connection, message_of, statement
 from django_electric.replication.tables import Admits, admits_nothing, publish_table
 from django_electric.shapes.definition import ShapeDefinition
+from django_electric.shapes.members import Value
+from django_electric.shapes.moves import MoveRequest, MovingShape
+from django_electric.shapes.routed import HELD_BYTES
 from django_electric.shapes.snapshot_sql import copy_statement
 from django_electric.storage import SnapshotWriter
 
@@ -73,6 +79,16 @@ class SnapshotJob:
     definition: ShapeDefinition
     writer: SnapshotWriter
     must_see: frozenset[int]
+    members: Mapping[str, str] = field(default_factory=dict)
+    """The queries of what the subqueries of its condition give, by their handles."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveJob:
+    """Rows that have come to a shape because its subqueries give others."""
+
+    request: MoveRequest
+    must_see: frozenset[int]
 
 
 class Snapshotter:
@@ -92,12 +108,12 @@ class Snapshotter:
         self._settings = settings
         self._inbox = inbox
         self._admits = admits
-        self._jobs: SimpleQueue[SnapshotJob | None] = SimpleQueue()
+        self._jobs: SimpleQueue[SnapshotJob | MoveJob | None] = SimpleQueue()
         self._watchdog = Watchdog()
         self._threads = 0
 
-    def submit(self, job: SnapshotJob) -> None:
-        """Fill a shape; the inbox hears of it."""
+    def submit(self, job: SnapshotJob | MoveJob) -> None:
+        """Fill a shape, or read the rows of a move; the inbox hears of it."""
         if self._threads < self._settings.snapshot_connections:
             self._threads += 1
             threading.Thread(
@@ -124,12 +140,17 @@ class Snapshotter:
             connection = self._attempt(connection, job)
         _close(connection)
 
-    def _attempt(self, connection: Connection | None, job: SnapshotJob) -> Connection | None:
-        """Fill a shape, or say why not; the connection to go on with."""
+    def _attempt(
+        self, connection: Connection | None, job: SnapshotJob | MoveJob
+    ) -> Connection | None:
+        """Do it, or say why not; the connection to go on with."""
         try:
             if connection is None or not _is_alive(connection):
                 connection = self._connect()
-            self._fill(connection, job)
+            if isinstance(job, MoveJob):
+                self._read_move(connection, job)
+            else:
+                self._fill(connection, job)
         except SnapshotFailed as error:
             self._failed(job, error)
         except psycopg.Error as error:
@@ -139,7 +160,10 @@ class Snapshotter:
             self._failed(job, SnapshotFailed(text, status=500))
         return connection
 
-    def _failed(self, job: SnapshotJob, error: SnapshotFailed) -> None:
+    def _failed(self, job: SnapshotJob | MoveJob, error: SnapshotFailed) -> None:
+        if isinstance(job, MoveJob):
+            self._inbox.put(MoveFailed(job.request.shape, f"its rows could not be read: {error}"))
+            return
         logger.warning(
             "snapshot of %s.%s failed: %s", job.definition.schema, job.definition.table, error
         )
@@ -155,17 +179,53 @@ class Snapshotter:
         return connection
 
     def _fill(self, connection: Connection, job: SnapshotJob) -> None:
-        token = publish_table(connection, self._settings, job.definition, self._admits)
-        if token is not None:
-            self._await_marker(token)
+        for definition in job.definition.walk():
+            token = publish_table(connection, self._settings, definition, self._admits)
+            if token is not None:
+                self._await_marker(token)
         with (
             failures_explained(connection, job.definition),
             _snapshot_transaction(connection, job.must_see) as snapshot,
         ):
-            self._inbox.put(VisibilityKnown(job.handle, snapshot))
+            members = {
+                handle: self._members(connection, query) for handle, query in job.members.items()
+            }
+            self._inbox.put(VisibilityKnown(job.handle, snapshot, members))
             rows = 0 if job.definition.log_mode == "changes_only" else self._copy(connection, job)
         job.writer.write(snapshot_end(snapshot))
         self._inbox.put(SnapshotComplete(job.handle, snapshot, rows, job.writer))
+
+    def _members(self, connection: Connection, query: str) -> list[tuple[Value, int]]:
+        with self._watchdog.watching(connection):
+            rows = connection.execute(statement(query))
+            return [(cast(Value, tuple(value)), cast(int, count)) for count, *value in rows]
+
+    def _read_move(self, connection: Connection, job: MoveJob) -> None:
+        shape, query = job.request
+        rows: list[bytes] = []
+        members: list[tuple[Value, int]] = []
+        with (
+            failures_explained(connection, shape.definition),
+            _snapshot_transaction(connection, job.must_see) as snapshot,
+        ):
+            if isinstance(shape, MovingShape):
+                rows = self._moved_rows(connection, query)
+            else:
+                members = self._members(connection, query)
+        self._inbox.put(MoveRead(shape, send_marker(connection), snapshot, rows, members))
+
+    def _moved_rows(self, connection: Connection, query: str) -> list[bytes]:
+        rows, size = [], 0
+        with (
+            self._watchdog.watching(connection),
+            connection.cursor().copy(sql.SQL(query)) as copy,
+        ):
+            for row in self._watchdog.first_row_noted(connection, iter(copy)):
+                rows.append(bytes(row))
+                size += len(row)
+                if size > HELD_BYTES:
+                    raise SnapshotFailed("they are too many to come at once")
+        return rows
 
     def _await_marker(self, token: bytes) -> None:
         passed = self._markers.expect(token).wait(STREAM_TIMEOUT)
@@ -174,7 +234,7 @@ class Snapshotter:
             raise SnapshotFailed(NOT_STARTED)
 
     def _copy(self, connection: Connection, job: SnapshotJob) -> int:
-        statement = sql.SQL(copy_statement(job.definition))
+        statement = sql.SQL(copy_statement(job.definition, job.handle))
         with self._watchdog.watching(connection), connection.cursor().copy(statement) as copy:
             return write_rows(
                 self._watchdog.first_row_noted(connection, iter(copy)),

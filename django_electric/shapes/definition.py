@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
@@ -134,10 +134,16 @@ class ShapeDefinition:
         """The decimal number 0…134217727 that handles of this definition begin with."""
         return int(self.identity[:8], 16) & 0x7FFFFFF
 
+    def walk(self) -> Iterator[ShapeDefinition]:
+        """Itself, and what its subqueries read."""
+        yield self
+        for one in self.dependencies:
+            yield from one.walk()
+
     @property
     def tables(self) -> frozenset[int]:
         """The oids of all tables that decide about its rows: its own, and those of its subqueries."""
-        return frozenset((self.relation_oid,)).union(*(one.tables for one in self.dependencies))
+        return frozenset(one.relation_oid for one in self.walk())
 
     def parsed_where(self) -> Where | None:
         """The condition, parsed again from its canonical text; None if it has subqueries, see `plan`."""

@@ -117,6 +117,18 @@ class View:
             sorted({*self.key_at, *(s[0] for s in self.selected)})
         )
 
+    def inserted(self, headers: Headers, op: int, new: Row) -> list[Item]:
+        """See `insert_items`."""
+        return insert_items(self, headers, op, new)
+
+    def deleted(self, headers: Headers, op: int, old: Row) -> list[Item]:
+        """See `delete_items`."""
+        return delete_items(self, headers, op, old)
+
+    def updated(self, headers: Headers, op: int, old: Row, new: Row) -> list[Item]:
+        """See `update_items`."""
+        return update_items(self, headers, op, old, new)
+
     def update_value(self, old: Row, new: Row) -> str:
         """``"value":{…}`` of an update, with ``old_value`` for ``replica=full`` (section 4.3)."""
         if self.full:
@@ -218,6 +230,14 @@ def update_items(view: View, headers: Headers, op: int, old: Row, new: Row) -> l
             (op, f',{{"key":"{gone}",{view.delete_value(old)}{headers.moved_to}{key}{headers.tail}{op}'.encode()),
             (op + 1, f',{{"key":"{key}",{view.insert(new)}{headers.moved_from}{gone}{headers.tail}{op + 1}'.encode()),
         ]  # fmt: skip
+    return moved_items(view, headers, op, old, new)
+
+
+def moved_items(view: View, headers: Headers, op: int, old: Row, new: Row) -> list[Item]:
+    """A row that stays under its key, whether its values have changed or not."""
     return [
-        (op, f',{{"key":"{key}",{view.update_value(old, new)}{headers.update}{op}'.encode()),
+        (
+            op,
+            f',{{"key":"{view.key(new)}",{view.update_value(old, new)}{headers.update}{op}'.encode(),
+        ),
     ]

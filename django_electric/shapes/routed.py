@@ -9,11 +9,11 @@ passed the WAL position at which the snapshot was taken, the question needs no m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.shapes.definition import ShapeDefinition
-from django_electric.shapes.log_items import ENTRY_END, LAST_ENTRY_END
+from django_electric.shapes.log_items import ENTRY_END, LAST_ENTRY_END, View
 from django_electric.where import Where
 
 Evaluator = Callable[[Sequence[str | None]], bool | None]
@@ -24,7 +24,7 @@ HELD_BYTES = 64 << 20
 _NO_OPS: list[int] = []
 _NO_TEXTS: list[bytes] = []
 """Of all shapes that have nothing, which nearly all have: they stay empty."""
-_TOO_MUCH = "too much was written before its first rows could be read"
+TOO_MUCH = "too much was written before its first rows could be read"
 
 
 class Sink(Protocol):
@@ -58,6 +58,9 @@ class RoutedShape:
         "definition", "handle", "held", "held_bytes", "ops", "rotates", "sink", "snapshot",
         "texts", "where",
     )  # fmt: skip
+    is_moving: ClassVar[bool] = False
+    """Whether it decides by itself which changes are its own (`moves`)."""
+    view_type: ClassVar[type[View]] = View
 
     def __init__(
         self,
@@ -82,6 +85,11 @@ class RoutedShape:
 
     def __repr__(self) -> str:
         return f"RoutedShape({self.handle})"
+
+    @property
+    def log_handle(self) -> str:
+        """The handle of the log that it is for: that of a subquery goes on behind a slash."""
+        return self.handle.partition("/")[0]
 
     def sees(self, xid: int, tx: int) -> bool:
         """Whether the snapshot holds what *xid*, committed at LSN *tx*, wrote. Not for a held shape."""
@@ -115,7 +123,7 @@ class RoutedShape:
         if rotates:
             return rotates
         if texts:
-            self.sink.append(tx, ops, _complete(texts))
+            self.sink.append(tx, ops, complete(texts))
         return ""
 
     def spill(self, xid: int, tx: int) -> None:
@@ -148,18 +156,19 @@ class RoutedShape:
         self.held, self.held_bytes = None, 0
         self.snapshot = snapshot
         if size > HELD_BYTES:
-            return _TOO_MUCH
+            return TOO_MUCH
         for transaction in held:
             if self.sees(transaction.xid, transaction.tx):
                 continue
             if transaction.rotates:
                 return transaction.rotates
             if transaction.texts:
-                self.sink.append(transaction.tx, transaction.ops, _complete(transaction.texts))
+                self.sink.append(transaction.tx, transaction.ops, complete(transaction.texts))
         return ""
 
 
-def _complete(texts: Sequence[bytes]) -> list[bytes]:
+def complete(texts: Sequence[bytes]) -> list[bytes]:
+    """The entries of a transaction, with their ends."""
     if len(texts) == 1:
         return [texts[0] + LAST_ENTRY_END]
     entries = [text + ENTRY_END for text in texts[:-1]]

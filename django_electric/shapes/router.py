@@ -27,6 +27,7 @@ from django_electric.shapes.costs import MOST_AT_ONCE, Costs
 from django_electric.shapes.indexes import Index, Texts, index_for
 from django_electric.shapes.layouts import Described, SchemaChange, mismatch, outdated
 from django_electric.shapes.log_items import View, view_key
+from django_electric.shapes.moves import MovingShape
 from django_electric.shapes.routed import Evaluator, RoutedShape
 from django_electric.where import EvaluationError, Key, Lookup, Scan, Undecided, Where
 from django_electric.where.lookups import plans_of
@@ -113,6 +114,8 @@ class TableRoutes:
         self.undecided: list[RoutedShape] = []
         """Shapes about which Postgres has to be asked whether the last rows belong to them; whoever
         calls `matches` takes them away."""
+        self.moving: dict[RoutedShape, View] = {}
+        """Shapes that decide by themselves which changes are their own."""
         self._always: dict[RoutedShape, None] = {}
         self._asked: dict[RoutedShape, Evaluator] = {}
         self._unknown: dict[RoutedShape, None] = {}
@@ -137,6 +140,9 @@ class TableRoutes:
         """Route rows to *shape* from now on. O(log n) for each of its look-ups."""
         self.shapes[shape.handle] = shape
         self.views[shape.handle] = view
+        if shape.is_moving:
+            self.moving[shape] = view
+            return
         where = shape.where
         lookups = None if where is None else where.lookups()
         if where is None:
@@ -227,6 +233,8 @@ class TableRoutes:
         self.suspended.pop(shape.handle, None)
         self.failed.pop(shape.handle, None)
         if self.shapes.pop(shape.handle, None) is None:
+            return
+        if self.moving.pop(shape, None) is not None:
             return
         where = shape.where
         lookups = None if where is None else where.lookups()
@@ -380,11 +388,19 @@ class Router:
         self.views: Views = WeakValueDictionary() if views is None else views
         self._named: dict[tuple[str, str], set[int]] = {}
         """The tables that shapes knew by a name: more than one if a table was made anew."""
+        self.moving: dict[str, MovingShape] = {}
+        """Shapes whose conditions have subqueries, by their handles."""
         self._leaves: dict[str, tuple[int, ...]] = {}
         """The partitions that each shape is routed from, beside its own table; if there are any."""
 
     def add(self, shape: RoutedShape, leaves: Iterable[int] = ()) -> None:
-        """Route the changes of the shape's table, and of its partitions *leaves*, to *shape*."""
+        """Route the changes of the shape's table, and of its partitions *leaves*, to *shape*; to its subqueries
+        those of theirs.
+        """
+        if isinstance(shape, MovingShape):
+            self.moving[shape.handle] = shape
+            for part in shape.all_parts():
+                self.add(part)
         definition = shape.definition
         named = self._named.setdefault((definition.schema, definition.table), set())
         named.add(definition.relation_oid)
@@ -394,6 +410,10 @@ class Router:
             self._leaves[shape.handle] = leaves
         for oid in leaves:
             self._attach(shape, oid)
+
+    def served(self, shape: RoutedShape) -> RoutedShape:
+        """The shape that a subquery is part of; any other shape itself."""
+        return self.moving.get(shape.log_handle, shape) if self.moving else shape
 
     def add_leaf(self, root: int, leaf: int) -> bool:
         """A partition *leaf* of *root* has appeared: its changes concern the root's shapes.
@@ -409,7 +429,10 @@ class Router:
         return is_new
 
     def remove(self, shape: RoutedShape) -> None:
-        """Forget *shape*; harmless if it is not here."""
+        """Forget *shape* and its subqueries; harmless if it is not here."""
+        if self.moving.pop(shape.handle, None) is not None and isinstance(shape, MovingShape):
+            for part in shape.all_parts():
+                self.remove(part)
         homes = self._homes_of(shape)
         self._leaves.pop(shape.handle, None)
         for oid in homes:
@@ -479,8 +502,8 @@ class Router:
         if reason:
             table.suspended[shape.handle] = (shape, reason)
             return
-        key = view_key(shape.definition, layout)
+        key = (shape.view_type, *view_key(shape.definition, layout))
         view = self.views.get(key)
         if view is None:
-            view = self.views[key] = View(shape.definition, layout)
+            view = self.views[key] = shape.view_type(shape.definition, layout)
         table.add(shape, view)

@@ -7,14 +7,23 @@ everywhere (PROTOCOL section 4.8).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring as encode_string
 
 from django_electric.postgres.relation import quote_identifier, quote_literal
 from django_electric.shapes.definition import ShapeDefinition, StoredColumn
 from django_electric.shapes.log_items import relation_key
+from django_electric.shapes.move_sql import (
+    LeafSql,
+    Part,
+    condition_sql,
+    subselects,
+    table_sql,
+    tag_parts,
+)
 from django_electric.where import SortKey, Where, narrowed_sql
+from django_electric.where.plan import Plan
 
 _PLAIN = frozenset(
     [
@@ -114,10 +123,10 @@ def _add_key_part(parts: _Parts, column: StoredColumn) -> None:
         parts.expression(f"CASE WHEN {name} IS NOT DISTINCT FROM NULL THEN '/_' ELSE {quoted} END")
 
 
-def entry_expression(definition: ShapeDefinition, more_headers: str = "") -> str:
+def entry_expression(definition: ShapeDefinition, more_headers: Sequence[Part] = ()) -> str:
     """The SQL expression whose value is a row's log entry, without the newline.
 
-    *more_headers* is JSON that follows the other headers, from its comma on.
+    *more_headers*: JSON that follows the other headers, from its comma on.
     """
     columns = {c.name: c for c in definition.relation_columns}
     parts = _Parts()
@@ -132,8 +141,19 @@ def entry_expression(definition: ShapeDefinition, more_headers: str = "") -> str
         _add_value(parts, columns[name])
         separator = ","
     relation = f"[{encode_string(definition.schema)},{encode_string(definition.table)}]"
-    parts.text(f'}},"headers":{{"operation":"insert","relation":{relation}{more_headers}}}}}')
+    parts.text(f'}},"headers":{{"operation":"insert","relation":{relation}')
+    for is_text, sql in more_headers:
+        if is_text:
+            parts.text(sql)
+        else:
+            parts.expression(sql)
+    parts.text("}}")
     return parts.sql()
+
+
+def _tags(definition: ShapeDefinition, handle: str) -> list[Part]:
+    plan = definition.plan()
+    return [] if plan is None else tag_parts(definition, plan, handle, subselects(definition))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,28 +166,41 @@ class Subset:
     offset: int | None = None
 
 
-def copy_statement(definition: ShapeDefinition) -> str:
-    """``COPY … TO STDOUT`` of a shape's rows, one entry a line."""
-    return _copy(definition, entry_expression(definition), Subset())
+def copy_statement(definition: ShapeDefinition, handle: str) -> str:
+    """``COPY … TO STDOUT`` of the rows of the shape *handle*, one entry a line."""
+    expression = entry_expression(definition, _tags(definition, handle))
+    return _copy(definition, expression, _clauses(definition, Subset()))
 
 
-def subset_statement(definition: ShapeDefinition, subset: Subset, mark: int) -> str:
+def subset_statement(definition: ShapeDefinition, handle: str, subset: Subset, mark: int) -> str:
     """The same for a part of the rows; each bears *mark*, its ``snapshot_mark``."""
-    return _copy(definition, entry_expression(definition, f',"snapshot_mark":{mark}'), subset)
+    headers = [Part(is_text=True, sql=f',"snapshot_mark":{mark}'), *_tags(definition, handle)]
+    return _copy(definition, entry_expression(definition, headers), _clauses(definition, subset))
 
 
-def _copy(definition: ShapeDefinition, expression: str, subset: Subset) -> str:
+def move_statement(
+    definition: ShapeDefinition, plan: Plan, handle: str, condition: str, leaf: LeafSql
+) -> str:
+    """The same for the rows that *condition* is true of, which come with a move; see `tag_parts` of *leaf*."""
+    headers = [
+        Part(is_text=True, sql=',"is_move_in":true'),
+        *tag_parts(definition, plan, handle, leaf),
+    ]
+    return _copy(definition, entry_expression(definition, headers), f" WHERE {condition}")
+
+
+def _copy(definition: ShapeDefinition, expression: str, clauses: str) -> str:
     # CSV with control characters for quote and delimiter leaves the text as it is: JSON text never
     # holds a raw control character.
-    only = "" if definition.is_partitioned else "ONLY "
-    table = f"{quote_identifier(definition.schema)}.{quote_identifier(definition.table)}"
-    query = f"SELECT {expression} FROM {only}{table}{_clauses(definition, subset)}"  # noqa: S608  # quoted
+    query = f"SELECT {expression} FROM {table_sql(definition)}{clauses}"  # noqa: S608  # quoted
     return f"COPY ({query}) TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')"
 
 
 def _clauses(definition: ShapeDefinition, subset: Subset) -> str:
     """What follows the table: a subset never leaves the shape."""
-    condition = _condition(definition.where, subset.where)
+    plan = definition.plan()
+    own = definition.where if plan is None else condition_sql(plan, subselects(definition))
+    condition = _condition(own, subset.where)
     clauses = f" WHERE {condition}" if condition else ""
     if subset.order_by:
         clauses += f" ORDER BY {', '.join(_sort_key(definition, key) for key in subset.order_by)}"

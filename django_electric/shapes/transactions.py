@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from django_electric.errors import DecodeError
 from django_electric.postgres.pgoutput import (
@@ -34,13 +34,8 @@ from django_electric.postgres.pgoutput import (
 )
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.shapes.layouts import SCHEMA_PREFIX, parse_schema_change
-from django_electric.shapes.log_items import (
-    Item,
-    delete_items,
-    headers_for,
-    insert_items,
-    update_items,
-)
+from django_electric.shapes.log_items import Item, headers_for
+from django_electric.shapes.moves import MoveRequest, Moving, MovingShape, Rows
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import REMADE, Router, TableRoutes
 from django_electric.shapes.tallies import Tallies
@@ -172,6 +167,10 @@ class RecentTransactions:
         self._kept_changes = sum(len(t.changes) for t in self._kept)
         self._kept_bytes = sum(t.size for t in self._kept)
 
+    def xids(self) -> frozenset[int]:
+        """Of all transactions that are not known to be visible."""
+        return frozenset(t.xid for queue in (self._dropped, self._kept) for t in queue)
+
     def not_kept(self) -> frozenset[int]:
         """xids that a new shape's snapshot must see, since their changes are not here any more."""
         return frozenset(t.xid for t in self._dropped)
@@ -184,6 +183,8 @@ class Outcome:
     rotations: list[Rotation] = field(default_factory=list)
     markers: list[bytes] = field(default_factory=list)
     """Contents of our own logical messages."""
+    moves: list[MoveRequest] = field(default_factory=list)
+    """What has to be read because the rows of subqueries have changed."""
 
 
 MESSAGE_PREFIX = "django_electric"
@@ -209,6 +210,10 @@ class TransactionBuilder:
         self._ask = ask
         self.recent = RecentTransactions(recent_limit)
         self._outcome: Outcome | None = None
+        self.position = 0
+        """LSN behind the last commit: for what a log tells of its own, before anything that is to come. Nothing
+        commits in the bytes of a commit's record."""
+        self._between: list[Callable[[], None]] = []
         self.processed_tx = 0
         """``tx`` of the last transaction that is complete: one that comes again is passed over."""
         self.changes = 0
@@ -295,15 +300,56 @@ class TransactionBuilder:
         for shape in self._touched.values():
             reason = shape.end_transaction(xid, tx)
             if reason:
-                # At once: what comes next must not be told on top of rows that are gone.
-                self.router.remove(shape)
-                self.outcome.rotations.append(Rotation(shape, reason))
+                self.give_up(shape, reason)
+        self.position = max(self.position, tx + 1)
+        if self.router.moving:
+            for handle in {shape.log_handle for shape in self._touched.values()}:
+                self._settle(handle, xid)
         if not self._skips:
             if self._op:
                 self.recent.add(xid, tx, self._kept, self._kept_bytes)
             self.tallies.end(xid)
             self.processed_tx = tx
         self._reset()
+        if self._between:
+            between, self._between = self._between, []
+            for do in between:
+                do()
+
+    def give_up(self, shape: RoutedShape, reason: str) -> None:
+        """Rotate a shape, or that which a subquery is part of."""
+        shape = self.router.served(shape)
+        # At once: what comes next must not be told on top of rows that are gone.
+        self.router.remove(shape)
+        self.outcome.rotations.append(Rotation(shape, reason))
+
+    def _settle(self, handle: str, xid: int) -> None:
+        shape = self.router.moving.get(handle)
+        if shape is not None:
+            self.take_moves(shape, *shape.settle(xid, self.position))
+
+    def begin(self, shape: MovingShape, snapshot: PgSnapshot, members: Mapping[str, Rows]) -> str:
+        """See `MovingShape.begin`."""
+        reason = shape.begin(snapshot, members)
+        if not reason:
+            for moving in shape.starting() if self._is_open else ():
+                moving.take_up_open(self._xid, self._tx)
+            self.between(lambda: self._settle(shape.handle, 0))
+        return reason
+
+    def take_moves(self, shape: RoutedShape, requests: Sequence[MoveRequest], reason: str) -> None:
+        """What has become of a move: rows are to be read, or the shape is to be rotated."""
+        if reason:
+            self.give_up(shape, reason)
+        elif requests:
+            self.outcome.moves += requests
+
+    def between(self, do: Callable[[], None]) -> None:
+        """Call *do* when no transaction is under way."""
+        if self._is_open:
+            self._between.append(do)
+        else:
+            do()
 
     def _ignore(self, message: Ignored) -> None:
         """Nothing to do."""
@@ -406,6 +452,8 @@ class TransactionBuilder:
             )
         if before or after:
             self._give_change(table, op, old, new, before, after)
+        if table.moving:
+            self._give_moving(table, op, old, new)
         if table.failed:
             self._fail(table)
 
@@ -421,16 +469,34 @@ class TransactionBuilder:
         """The change for shapes that its old row belonged to, and for those that its new row belongs to."""
         if new is None:
             assert old is not None, "a change has an old row or a new one"
-            self._give(table, before, op, delete_items, old)
+            self._give(table, before, op, "deleted", old)
         elif old is None:
-            self._give(table, after, op, insert_items, new)
+            self._give(table, after, op, "inserted", new)
         elif before is after or before == after:
-            self._give(table, after, op, update_items, old, new)
+            self._give(table, after, op, "updated", old, new)
         else:
             stay = set(before).intersection(after)
-            self._give(table, [s for s in after if s in stay], op, update_items, old, new)
-            self._give(table, [s for s in after if s not in stay], op, insert_items, new)
-            self._give(table, [s for s in before if s not in stay], op, delete_items, old)
+            self._give(table, [s for s in after if s in stay], op, "updated", old, new)
+            self._give(table, [s for s in after if s not in stay], op, "inserted", new)
+            self._give(table, [s for s in before if s not in stay], op, "deleted", old)
+
+    def _give_moving(self, table: TableRoutes, op: int, old: Row | None, new: Row | None) -> None:
+        """The change for the shapes that decide by themselves whether it is theirs."""
+        for shape, view in table.moving.items():
+            try:
+                size = cast(Moving, shape).route(
+                    view, table.layout, (op, old, new), self._xid, self._tx
+                )
+            except (
+                Exception
+            ):  # as of any condition: whatever it was, the shape can no longer be trusted
+                table.failed[shape.handle] = shape
+                continue
+            if size:
+                self._touched[shape.handle] = shape
+                self._bytes += size
+        if self._bytes > self._spill_bytes:
+            self._spill()
 
     # -- what Postgres is asked about -----------------------------------------------------------------
 
@@ -501,10 +567,10 @@ class TransactionBuilder:
         table: TableRoutes,
         shapes: Sequence[RoutedShape],
         op: int,
-        make: Callable[..., list[Item]],
+        make: Literal["inserted", "deleted", "updated"],
         *rows: Row,
     ) -> None:
-        """Render the change once for each kind of view, and hand it to the shapes."""
+        """Render the change once for each kind of view, by its method *make*, and hand it to the shapes."""
         made: dict[int, list[Item]] = {}
         xid, tx, touched, views = self._xid, self._tx, self._touched, table.views
         for shape in shapes:
@@ -512,7 +578,7 @@ class TransactionBuilder:
             items = made.get(id(view))
             if items is None:
                 headers = headers_for(view.relation, xid, tx)
-                items = made[id(view)] = make(view, headers, op, *rows)
+                items = made[id(view)] = getattr(view, make)(headers, op, *rows)
             for at, text in items:
                 shape.take(at, text)
                 self._bytes += len(text)

@@ -96,17 +96,21 @@ class StandInWorker:
         shape = self._shapes[handle] = RoutedShape(handle, definition, writer)
         self._router.add(shape, self._leaves_of(definition))
         with self.source.snapshot() as snapshot:
-            rows = self._write_snapshot(definition, snapshot, writer.snapshot())
+            rows = self._write_snapshot(handle, definition, snapshot, writer.snapshot())
         shape.join(snapshot)
         Shape.objects.using(self._alias).activate([(handle, snapshot, rows)])
         self._announcer.moved([handle])
 
     def _write_snapshot(
-        self, definition: ShapeDefinition, snapshot: PgSnapshot, writer: SnapshotWriter
+        self,
+        handle: str,
+        definition: ShapeDefinition,
+        snapshot: PgSnapshot,
+        writer: SnapshotWriter,
     ) -> int:
         rows = 0
         if definition.log_mode == "full":
-            statement = sql.SQL(copy_statement(definition))
+            statement = sql.SQL(copy_statement(definition, handle))
             with self.source.connection.cursor().copy(statement) as copy:
                 rows = write_rows(copy, writer, self.storage.chunk_bytes)
         writer.write(snapshot_end(snapshot))

@@ -101,7 +101,7 @@ async def answer_subset(
     if not isinstance(settled.answer, NoNews):
         return WebResponse.of(replies.SNAPSHOT_OVERDUE)
     mark = random.randrange(MARKS)  # noqa: S311  # tells snapshots apart, guards nothing
-    statement = subset_statement(found.definition, subset, mark)
+    statement = subset_statement(found.definition, found.handle, subset, mark)
     request.on_wait()
     service.ending.follow()
     run = service.subset_query or partial(_run, service)
