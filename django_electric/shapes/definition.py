@@ -7,11 +7,27 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any, Literal, TypeVar
+from functools import lru_cache, partial
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeVar
 
-from django_electric.postgres.relation import Column, Relation
-from django_electric.where import Analysis, Locale, Where, delegated_where, parse_where
+from django_electric.postgres.relation import Column, Relation, quote_identifier
+from django_electric.where import (
+    Analysis,
+    Locale,
+    Plan,
+    Scope,
+    Subqueries,
+    Subquery,
+    Subselected,
+    Where,
+    WhereError,
+    delegated_where,
+    parse_where,
+    plan_of,
+    subselect_sql,
+    table_names,
+)
 from django_electric.where.types import EnumName
 
 Replica = Literal["default", "full"]
@@ -40,6 +56,9 @@ def locale_of(columns: Iterable[StoredColumn | Column]) -> Locale:
     """What holds for the text in all of *columns*."""
     known = list(columns)
     return Locale(all(c.is_bytewise for c in known), all(c.lowers_ascii for c in known))
+
+
+_NO_DEPENDENCIES: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +98,12 @@ class ShapeDefinition:
         params: tuple[str, ...] = (),
         replica: Replica = "default",
         log_mode: LogMode = "full",
+        dependencies: Mapping[str, ShapeDefinition] = _NO_DEPENDENCIES,
     ) -> ShapeDefinition:
-        """The definition for *relation*; *columns* None selects all. Nothing is validated here."""
+        """The definition for *relation*; *columns* None selects all. Nothing is validated here.
+
+        *dependencies* has what the subqueries of *where* read, by their canonical texts.
+        """
         stored = tuple(
             StoredColumn(
                 c.name,
@@ -112,6 +135,7 @@ class ShapeDefinition:
             params=params if where else (),
             replica=replica,
             log_mode=log_mode,
+            dependencies=tuple(dependencies[one] for one in where.subselects) if where else (),
         )
 
     @property
@@ -156,6 +180,25 @@ class ShapeDefinition:
             return delegated_where(analysis, types, locale)
         where = parse_where(self.where, types, locale=locale)
         return replace(where, sql=self.where, columns=_shared(where.columns))
+
+    def plan(self) -> Plan | None:
+        """The plan of the condition; None if it has no subqueries, see `parsed_where`. Raises WhereError."""
+        return _plan(self) if self.dependencies else None
+
+    @property
+    def filtered_columns(self) -> frozenset[str]:
+        """The columns of its own table that the condition refers to."""
+        plan = self.plan()
+        where = self.parsed_where()
+        return plan.columns if plan else where.columns if where else frozenset()
+
+    @property
+    def subselect(self) -> str:
+        """The statement that selects its columns from its rows, as a subquery in canonical text."""
+        # As the log has it: rows of tables that inherit from this one are not its own.
+        only = "" if self.is_partitioned else "ONLY "
+        table = f"{only}{quote_identifier(self.schema)}.{quote_identifier(self.table)}"
+        return subselect_sql(table, self.columns, self.where)
 
     def to_json(self) -> dict[str, object]:
         """A value that JSON can hold; `from_json` reads it back."""
@@ -223,6 +266,27 @@ def _type_from_json(name: str | tuple[str, tuple[str, ...]]) -> str:
 def _as_tuples(value: Any) -> Any:
     """Lists in lists as tuples, which can be compared by their hashes."""
     return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=256)
+def _plan(definition: ShapeDefinition) -> Plan:
+    assert definition.where is not None
+    known = {one.subselect: one for one in definition.dependencies}
+    scope = Scope(table_names(definition.schema, definition.table))
+    types = {c.name: c.type_name for c in definition.relation_columns}
+    locale = locale_of(definition.relation_columns)
+    subqueries = Subqueries(scope, partial(_subselected, known))
+    where = parse_where(definition.where, types, locale=locale, subqueries=subqueries)
+    return plan_of(where.tree, tuple(known))
+
+
+def _subselected(known: Mapping[str, ShapeDefinition], subquery: Subquery) -> Subselected:
+    """What a canonical subquery reads: its condition need not be understood here again."""
+    definition = known.get(subquery.text)
+    if definition is None:
+        raise WhereError(f"unknown subquery {subquery.text}", at=subquery.at, is_final=True)
+    types = {c.name: c.type_name for c in definition.relation_columns}
+    return Subselected(subquery.text, tuple(types[name] for name in definition.columns))
 
 
 # Thousands of shapes of one table have these in common.

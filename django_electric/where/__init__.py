@@ -17,12 +17,17 @@ from django_electric.where.errors import EvaluationError, SubqueryError, Undecid
 from django_electric.where.evaluate import Evaluator, Row, Scan
 from django_electric.where.lookups import Key, Lookup, Part, Prefix, Same, Span
 from django_electric.where.narrowing import narrowed, narrowed_sql
-from django_electric.where.nodes import Node, SortKey
-from django_electric.where.parser import parse_order_by
+from django_electric.where.nodes import Node, Scope, SortKey, Subquery
+from django_electric.where.parser import has_subqueries, parse_order_by
+from django_electric.where.plan import Contained, Plain, Plan
+from django_electric.where.planning import plan_of
+from django_electric.where.sql import subselect_sql
+from django_electric.where.subqueries import Subqueries, Subselected, table_names
 
 __all__ = [
     "Analyse",
     "Analysis",
+    "Contained",
     "DelegatedWhere",
     "EvaluationError",
     "Evaluator",
@@ -31,19 +36,29 @@ __all__ = [
     "Lookup",
     "Node",
     "Part",
+    "Plain",
+    "Plan",
     "Prefix",
     "Row",
     "Same",
     "Scan",
+    "Scope",
     "SortKey",
     "Span",
+    "Subqueries",
+    "Subquery",
     "SubqueryError",
+    "Subselected",
     "Undecided",
     "Where",
     "WhereError",
     "delegated_where",
+    "has_subqueries",
     "narrowed",
     "narrowed_sql",
     "parse_order_by",
     "parse_where",
+    "plan_of",
+    "subselect_sql",
+    "table_names",
 ]

@@ -10,9 +10,10 @@ from django_electric.where.checking.operands import Locale
 from django_electric.where.errors import WhereError
 from django_electric.where.evaluate import Evaluator, Scan, compile_node, compile_scan
 from django_electric.where.lookups import Lookup, lookups_of
-from django_electric.where.nodes import Node, column_names
+from django_electric.where.nodes import Node, column_names, subselects
 from django_electric.where.parser import parse
 from django_electric.where.sql import sql_of
+from django_electric.where.subqueries import Subqueries
 from django_electric.where.typecheck import parameter_values, typecheck
 
 MAX_BYTES = 65_536
@@ -28,6 +29,11 @@ class Where:
     """Canonical: equal for equal trees, parsed back to the same, and good for Postgres."""
     columns: frozenset[str]
     """The columns that it refers to."""
+
+    @property
+    def subselects(self) -> tuple[str, ...]:
+        """Its subqueries in canonical text, each once; if there are any, it can only be planned."""
+        return subselects(self.tree)
 
     is_delegated: ClassVar[bool] = False
     """Whether only Postgres can tell which rows match."""
@@ -63,6 +69,7 @@ def parse_where(
     *,
     locale: Locale = _PLAINEST,
     by_postgres: bool = False,
+    subqueries: Subqueries | None = None,
 ) -> Where:
     """The condition that *text* writes on a table with *columns* (name to type). Raises WhereError.
 
@@ -76,17 +83,20 @@ def parse_where(
     matters, and columns of types not known here may be compared with what is written beside them.
     Whether there is such an operator and such a value, Postgres says.
 
+    With *subqueries* it may have some. Then it cannot be evaluated as it is: `planning` makes a plan of it.
+
     >>> parse_where("A  = ( $1 )", {"a": "int4"}, {"1": "7"}).sql
     '"a" = 7'
     """
     values = parameter_values(params) if params else {}
     try:
         tree = typecheck(
-            parse(text),
+            parse(text, subqueries and subqueries.scope),
             columns,
             values,
             locale=locale,
             by_postgres=by_postgres,
+            read=subqueries and subqueries.read,
         )
     except RecursionError:
         raise WhereError("expression is nested too deeply", is_final=True) from None

@@ -13,6 +13,7 @@ from django_electric.where import folding
 from django_electric.where.checking.operands import Locale
 from django_electric.where.clause import Where
 from django_electric.where.delegated import Analysis, delegated_where
+from django_electric.where.errors import WhereError
 from django_electric.where.families import family
 from django_electric.where.nodes import FALSE, Case, Column, IsNull, Node, children, column_names
 from django_electric.where.sql import sql_of
@@ -20,7 +21,15 @@ from django_electric.where.traits import can_fail
 
 
 def narrowed(outer: Where, inner: Where, types: Mapping[str, str], locale: Locale) -> Where:
-    """The rows of *outer* that meet *inner* too, on a table whose columns have *types*."""
+    """The rows of *outer* that meet *inner* too, on a table whose columns have *types*.
+
+    Raises WhereError for an *inner* that may fail beside subqueries: none of them can be part of a CASE.
+    """
+    if outer.subselects and not never_fails(inner):
+        raise WhereError(
+            "a condition that may fail on a row, or that only Postgres could evaluate, cannot stand beside a subquery",
+            is_final=True,
+        )
     if not (outer.is_delegated or inner.is_delegated):
         asked = inner.tree
         if not never_fails(inner):

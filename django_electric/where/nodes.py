@@ -203,6 +203,39 @@ class Junction:
     at: int
 
 
+class Scope(NamedTuple):
+    """By what names the columns of a condition may be qualified, each name in its parts."""
+
+    names: frozenset[tuple[str, ...]]
+    """Of the condition's own table."""
+    outer: frozenset[tuple[str, ...]] = frozenset()
+    """Of the tables around a subquery, whose columns it cannot have."""
+    may_qualify: bool = False
+    """Whether its own columns may be: those of a clause that stands alone never were."""
+
+    def inside(self, names: frozenset[tuple[str, ...]]) -> Scope:
+        """That of a subquery here, on a table that bears *names*."""
+        return Scope(names, self.outer | self.names, may_qualify=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Subquery:
+    """``row IN (SELECT columns FROM table [WHERE condition])``."""
+
+    row: tuple[Reference, ...]
+    schema: str
+    """Empty if none was written."""
+    table: str
+    columns: tuple[str, ...]
+    condition: str | None
+    """Its text, behind as many blanks as put it where it stands in the clause."""
+    scope: Scope
+    """For the condition."""
+    text: str
+    """The whole statement, without the parentheses."""
+    at: int
+
+
 Syntax = (
     Reference
     | Literal
@@ -224,6 +257,7 @@ Syntax = (
     | Likeness
     | Test
     | Junction
+    | Subquery
 )
 
 
@@ -422,6 +456,18 @@ class Or:
     operands: tuple[Node, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Within(Column):
+    """``(columns) IN (subselect)``; for whoever knows no subqueries a column that is true, false or NULL.
+
+    Its ``name`` is its canonical text, which no column has.
+    """
+
+    columns: tuple[str, ...]
+    subselect: str
+    """Canonical: equal for subqueries that read the same."""
+
+
 Valued = Column | Const | Cast | Call | Case | Coalesce | Extreme | ArrayOf | Subscript
 """Nodes that may be of any type; the others are conditions."""
 Node = Valued | Compare | Distinct | In | Like | IsNull | IsTruth | Not | And | Or | Quantifier
@@ -472,6 +518,20 @@ def _subscripts(node: Subscript) -> Iterator[Node]:
 
 def column_names(node: Node) -> frozenset[str]:
     """Every column that the tree refers to."""
+    if isinstance(node, Within):
+        return frozenset(node.columns)
     if isinstance(node, Column):
         return frozenset((node.name,))
     return frozenset[str]().union(*map(column_names, children(node)))
+
+
+def subselects(node: Node) -> tuple[str, ...]:
+    """Every subquery of the tree once, in the order in which they come."""
+    return tuple(dict.fromkeys(one.subselect for one in _withins(node)))
+
+
+def _withins(node: Node) -> Iterator[Within]:
+    if isinstance(node, Within):
+        yield node
+    for child in children(node):
+        yield from _withins(child)

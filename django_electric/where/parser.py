@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Container, Mapping
-from typing import NoReturn, cast
+from typing import NamedTuple, NoReturn, cast
 
 from pglast.parser import ParseError, parse_sql_json
 
@@ -35,12 +35,14 @@ from django_electric.where.nodes import (
     Range,
     Reference,
     RowValue,
+    Scope,
     SortKey,
+    Subquery,
     Syntax,
     Test,
     Truth,
 )
-from django_electric.where.subqueries import fault_of
+from django_electric.where.subqueries import Source, check, column_name, selected, table_of
 
 _PREFIX = "SELECT 1 WHERE "
 _ORDER_PREFIX = "SELECT 1 ORDER BY "
@@ -53,9 +55,35 @@ Json = Mapping[str, object]
 """A node of libpg_query: members that hold their default are absent."""
 
 
-def parse(text: str) -> Syntax:
-    """The condition that *text* writes. Raises WhereError."""
-    return _expression(_condition(_tree(_PREFIX, text, 0)), _MAX_DEPTH)
+class _Context(NamedTuple):
+    """What is known of the clause that an expression is part of."""
+
+    depth: int
+    """How much deeper it may go."""
+    source: Source
+    scope: Scope | None
+
+    def deeper(self) -> _Context:
+        return self._replace(depth=self.depth - 1)
+
+
+def parse(text: str, scope: Scope | None = None) -> Syntax:
+    """The condition that *text* writes; without a *scope* it can have no subqueries. Raises WhereError."""
+    context = _Context(_MAX_DEPTH, Source(text), scope)
+    return _expression(_condition(_tree(_PREFIX, text, 0)), context)
+
+
+def has_subqueries(text: str) -> bool:
+    """Whether there is a subquery anywhere in *text*, if it is a condition at all.
+
+    >>> has_subqueries("a IN (SELECT b FROM t)"), has_subqueries("a = 'IN (SELECT'"), has_subqueries("a (")
+    (True, False, False)
+    """
+    try:
+        # In a string of JSON there is a backslash before each quote.
+        return is_text(text) and '"SubLink":' in parse_sql_json(_PREFIX + text)
+    except ParseError:
+        return False
 
 
 def _tree(prefix: str, text: str, hidden: int) -> Json:
@@ -177,17 +205,17 @@ def _refuse(reason: str, node: Json) -> NoReturn:
 # --- one function per kind of node --------------------------------------------------------------
 
 
-def _expression(node: Json, depth: int) -> Syntax:
-    if not depth:
+def _expression(node: Json, context: _Context) -> Syntax:
+    if not context.depth:
         raise WhereError("expression is nested too deeply", is_final=True)
     ((kind, body),) = node.items()
     read = _READERS.get(kind)
     if read is None:
         _refuse(f"{kind} is not supported in this context", cast(Json, body))
-    return read(cast(Json, body), depth - 1)
+    return read(cast(Json, body), context.deeper())
 
 
-def _constant(node: Json, depth: int) -> Syntax:
+def _constant(node: Json, context: _Context) -> Syntax:
     if "sval" in node:
         return Literal(_string(_member(node, "sval"), "sval"), _at(node))
     if "ival" in node:
@@ -201,17 +229,17 @@ def _constant(node: Json, depth: int) -> Syntax:
     _refuse("BitString values are not supported", node)
 
 
-def _reference(node: Json, depth: int) -> Syntax:
+def _reference(node: Json, context: _Context) -> Syntax:
     if any("A_Star" in field for field in _members(node, "fields")):
         _refuse("A_Star is not supported in this context", node)
-    return Reference(".".join(_names(node, "fields")), _at(node))
+    return Reference(column_name(_names(node, "fields"), context.scope, _at(node)), _at(node))
 
 
-def _parameter(node: Json, depth: int) -> Syntax:
+def _parameter(node: Json, context: _Context) -> Syntax:
     return Parameter(cast(int, node.get("number", 0)), _at(node))
 
 
-def _conversion(node: Json, depth: int) -> Syntax:
+def _conversion(node: Json, context: _Context) -> Syntax:
     wanted = _member(node, "typeName")
     name = _unqualified(_names(wanted, "names"))
     if name == "char":
@@ -220,7 +248,7 @@ def _conversion(node: Json, depth: int) -> Syntax:
     modifier = tuple(_modifier(one, name, wanted) for one in _members(wanted, "typmods"))
     if "arrayBounds" in wanted:
         name += "[]"
-    return Conversion(_expression(_member(node, "arg"), depth), name, _at(wanted), modifier)
+    return Conversion(_expression(_member(node, "arg"), context), name, _at(wanted), modifier)
 
 
 def _modifier(one: Json, name: str, wanted: Json) -> int:
@@ -230,65 +258,65 @@ def _modifier(one: Json, name: str, wanted: Json) -> int:
     return cast(int, _member(constant, "ival").get("ival", 0))
 
 
-def _junction(node: Json, depth: int) -> Syntax:
-    operands = tuple(_expression(operand, depth) for operand in _members(node, "args"))
+def _junction(node: Json, context: _Context) -> Syntax:
+    operands = tuple(_expression(operand, context) for operand in _members(node, "args"))
     return Junction(_string(node, "boolop").removesuffix("_EXPR"), operands, _at(node))
 
 
-def _null_test(node: Json, depth: int) -> Syntax:
-    operand = _expression(_member(node, "arg"), depth)
+def _null_test(node: Json, context: _Context) -> Syntax:
+    operand = _expression(_member(node, "arg"), context)
     return Test(operand, "NULL", node["nulltesttype"] == "IS_NOT_NULL", _at(node))
 
 
-def _truth_test(node: Json, depth: int) -> Syntax:
+def _truth_test(node: Json, context: _Context) -> Syntax:
     words = _string(node, "booltesttype").split("_")
-    return Test(_expression(_member(node, "arg"), depth), words[-1], "NOT" in words, _at(node))
+    return Test(_expression(_member(node, "arg"), context), words[-1], "NOT" in words, _at(node))
 
 
-def _operation(node: Json, depth: int) -> Syntax:
+def _operation(node: Json, context: _Context) -> Syntax:
     kind, name = _string(node, "kind"), _unqualified(_names(node, "name"))
     read = _OPERATIONS.get(kind)
     if read is None:
         _refuse(f'expression "{name}" of :{kind} is not currently supported', node)
-    return read(name, node, depth)
+    return read(name, node, context)
 
 
-def _operator(name: str, node: Json, depth: int) -> Syntax:
+def _operator(name: str, node: Json, context: _Context) -> Syntax:
     if name in _LIKE_OPERATORS and "lexpr" in node:
-        return _likeness(name, node, depth)
+        return _likeness(name, node, context)
     sides = [_member(node, side) for side in ("lexpr", "rexpr") if side in node]
-    return Operation(name, tuple(_expression(side, depth) for side in sides), _at(node))
+    return Operation(name, tuple(_expression(side, context) for side in sides), _at(node))
 
 
-def _quantification(name: str, node: Json, depth: int) -> Syntax:
-    left, right = (_expression(_member(node, side), depth) for side in ("lexpr", "rexpr"))
+def _quantification(name: str, node: Json, context: _Context) -> Syntax:
+    left, right = (_expression(_member(node, side), context) for side in ("lexpr", "rexpr"))
     return Quantification(name, left, right, node["kind"] == "AEXPR_OP_ALL", _at(node))
 
 
-def _null_if(name: str, node: Json, depth: int) -> Syntax:
-    sides = tuple(_expression(_member(node, side), depth) for side in ("lexpr", "rexpr"))
+def _null_if(name: str, node: Json, context: _Context) -> Syntax:
+    sides = tuple(_expression(_member(node, side), context) for side in ("lexpr", "rexpr"))
     return Alternatives("NULLIF", sides, _at(node))
 
 
-def _distinction(name: str, node: Json, depth: int) -> Syntax:
+def _distinction(name: str, node: Json, context: _Context) -> Syntax:
     left, right = _member(node, "lexpr"), _member(node, "rexpr")
     is_negated = node["kind"] == "AEXPR_NOT_DISTINCT"
-    return Distinction(_expression(left, depth), _expression(right, depth), is_negated, _at(node))
+    return Distinction(_expression(left, context), _expression(right, context), is_negated, _at(node))
 
 
-def _listed(node: Json, depth: int) -> tuple[Syntax, ...]:
+def _listed(node: Json, context: _Context) -> tuple[Syntax, ...]:
     items = _members(_member(_member(node, "rexpr"), "List"), "items")
-    return tuple(_expression(item, depth) for item in items)
+    return tuple(_expression(item, context) for item in items)
 
 
-def _membership(name: str, node: Json, depth: int) -> Syntax:
-    operand = _expression(_member(node, "lexpr"), depth)
-    return Membership(operand, _listed(node, depth), name == "<>", _at(node))
+def _membership(name: str, node: Json, context: _Context) -> Syntax:
+    operand = _expression(_member(node, "lexpr"), context)
+    return Membership(operand, _listed(node, context), name == "<>", _at(node))
 
 
-def _range(name: str, node: Json, depth: int) -> Syntax:
-    operand = _expression(_member(node, "lexpr"), depth)
-    low, high = _listed(node, depth)
+def _range(name: str, node: Json, context: _Context) -> Syntax:
+    operand = _expression(_member(node, "lexpr"), context)
+    low, high = _listed(node, context)
     return Range(operand, low, high, "NOT" in name, "SYMMETRIC" in name, _at(node))
 
 
@@ -300,7 +328,7 @@ _LIKE_OPERATORS = {
 }
 
 
-def _likeness(name: str, node: Json, depth: int) -> Syntax:
+def _likeness(name: str, node: Json, context: _Context) -> Syntax:
     pattern, escape = _member(node, "rexpr"), None
     call = _member(pattern, "FuncCall")
     if (
@@ -309,64 +337,64 @@ def _likeness(name: str, node: Json, depth: int) -> Syntax:
         and node["kind"] != "AEXPR_OP"
     ):
         pattern, escape_node = _members(call, "args")
-        escape = _expression(escape_node, depth)
-    operand = _expression(_member(node, "lexpr"), depth)
-    return Likeness(operand, _expression(pattern, depth), escape, *_LIKE_OPERATORS[name], _at(node))
+        escape = _expression(escape_node, context)
+    operand = _expression(_member(node, "lexpr"), context)
+    return Likeness(operand, _expression(pattern, context), escape, *_LIKE_OPERATORS[name], _at(node))
 
 
 _AGGREGATION = {"agg_star", "agg_distinct", "agg_filter", "agg_order", "agg_within_group", "over"}
 
 
-def _call(node: Json, depth: int) -> Syntax:
+def _call(node: Json, context: _Context) -> Syntax:
     name = _unqualified(_names(node, "funcname"))
     if node.keys() & _AGGREGATION:
         _refuse("aggregation is not supported in this context", node)
     if "func_variadic" in node:
         _refuse("explicit VARIADIC function calls are not currently supported", node)
-    arguments = tuple(_expression(one, depth) for one in _members(node, "args"))
+    arguments = tuple(_expression(one, context) for one in _members(node, "args"))
     return Invocation(name, arguments, _at(node))
 
 
-def _choice(node: Json, depth: int) -> Syntax:
+def _choice(node: Json, context: _Context) -> Syntax:
     arms = [_member(one, "CaseWhen") for one in _members(node, "args")]
     pairs = tuple(
-        (_expression(_member(arm, "expr"), depth), _expression(_member(arm, "result"), depth))
+        (_expression(_member(arm, "expr"), context), _expression(_member(arm, "result"), context))
         for arm in arms
     )
     ends = [
-        _expression(_member(node, n), depth) if n in node else None for n in ("arg", "defresult")
+        _expression(_member(node, n), context) if n in node else None for n in ("arg", "defresult")
     ]
     return Choice(ends[0], pairs, ends[1], _at(node))
 
 
-def _alternatives(node: Json, depth: int) -> Syntax:
+def _alternatives(node: Json, context: _Context) -> Syntax:
     what = _string(node, "op").removeprefix("IS_") or "COALESCE"
-    operands = tuple(_expression(one, depth) for one in _members(node, "args"))
+    operands = tuple(_expression(one, context) for one in _members(node, "args"))
     return Alternatives(what, operands, _at(node))
 
 
-def _listing(node: Json, depth: int) -> Syntax:
-    items = tuple(_expression(one, depth) for one in _members(node, "elements"))
+def _listing(node: Json, context: _Context) -> Syntax:
+    items = tuple(_expression(one, context) for one in _members(node, "elements"))
     return Listing(items, _at(node))
 
 
-def _row(node: Json, depth: int) -> Syntax:
-    members = tuple(_expression(one, depth) for one in _members(node, "args"))
+def _row(node: Json, context: _Context) -> Syntax:
+    members = tuple(_expression(one, context) for one in _members(node, "args"))
     return RowValue(members, _at(node))
 
 
-def _indexing(node: Json, depth: int) -> Syntax:
+def _indexing(node: Json, context: _Context) -> Syntax:
     parts = _members(node, "indirection")
     if any("A_Indices" not in part for part in parts):
         _refuse("A_Indirection is not supported in this context", node)
-    operand = _expression(_member(node, "arg"), depth)
-    subscripts = tuple(_subscript(_member(part, "A_Indices"), depth) for part in parts)
+    operand = _expression(_member(node, "arg"), context)
+    subscripts = tuple(_subscript(_member(part, "A_Indices"), context) for part in parts)
     return Indexing(operand, subscripts, operand.at)
 
 
-def _subscript(node: Json, depth: int) -> Syntax | Bounds:
+def _subscript(node: Json, context: _Context) -> Syntax | Bounds:
     low, high = (
-        _expression(_member(node, end), depth) if end in node else None for end in ("lidx", "uidx")
+        _expression(_member(node, end), context) if end in node else None for end in ("lidx", "uidx")
     )
     if node.get("is_slice"):
         return Bounds(low, high)
@@ -374,18 +402,30 @@ def _subscript(node: Json, depth: int) -> Syntax | Bounds:
     return high
 
 
-def _subquery(node: Json, depth: int) -> NoReturn:
+def _subquery(node: Json, context: _Context) -> Syntax:
     if node.get("subLinkType") != "ANY_SUBLINK" or "operName" in node:
         message = "only `value IN (SELECT ...)` sublinks are supported right now"
         raise WhereError(message, at=_at(node), is_final=True)
-    fault = fault_of(_member(node, "testexpr"), _member(_member(node, "subselect"), "SelectStmt"))
-    if fault is None:
+    left, select = _member(node, "testexpr"), _member(_member(node, "subselect"), "SelectStmt")
+    check(left, select)
+    if context.scope is None:
         raise SubqueryError("SubLink is not supported in this context", at=_at(node), is_final=True)
-    at = None if fault.location is None else max(fault.location - len(_PREFIX), 0)
-    raise SubqueryError(fault.message, at=at, is_final=True)
+    row = _members(_member(left, "RowExpr"), "args") if "RowExpr" in left else [left]
+    table, names = table_of(select)
+    scope = context.scope.inside(names)
+    statement = context.source.statement(_at(node), has_condition="whereClause" in select)
+    return Subquery(
+        tuple(_reference(_member(one, "ColumnRef"), context) for one in row),
+        *table,
+        tuple(selected(select, scope)),
+        statement.condition,
+        scope,
+        statement.text,
+        _at(node),
+    )
 
 
-_READERS: Mapping[str, Callable[[Json, int], Syntax]] = {
+_READERS: Mapping[str, Callable[[Json, _Context], Syntax]] = {
     "A_ArrayExpr": _listing,
     "A_Const": _constant,
     "A_Indirection": _indexing,
@@ -404,7 +444,7 @@ _READERS: Mapping[str, Callable[[Json, int], Syntax]] = {
     "TypeCast": _conversion,
 }
 
-_OPERATIONS: Mapping[str, Callable[[str, Json, int], Syntax]] = {
+_OPERATIONS: Mapping[str, Callable[[str, Json, _Context], Syntax]] = {
     "AEXPR_OP": _operator,
     "AEXPR_OP_ANY": _quantification,
     "AEXPR_OP_ALL": _quantification,

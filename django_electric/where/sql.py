@@ -6,7 +6,7 @@ Names are quoted and constants carry their types, so that Postgres reads it in o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django_electric.postgres.relation import quote_identifier, quote_literal
 from django_electric.where.nodes import (
@@ -32,6 +32,7 @@ from django_electric.where.nodes import (
     Quantifier,
     Slice,
     Subscript,
+    Within,
 )
 from django_electric.where.types import EnumName, element_of
 
@@ -45,6 +46,8 @@ def sql_of(node: Node) -> str:
     '"we ird" = 1'
     """
     match node:
+        case Within():
+            return node.name
         case Compare():
             return f"{_operand(node.left)} {node.operator} {_operand(node.right)}"
         case And():
@@ -87,6 +90,8 @@ def _operator(node: Call) -> str:
 def _operand(node: Node) -> str:
     """A part of an expression; whatever holds an operator is put in parentheses."""
     match node:
+        case Within():
+            return f"({node.name})"
         case Column():
             return quote_identifier(node.name)
         case Const():
@@ -170,6 +175,26 @@ def _likeness(node: Like, words: str) -> str:
     if node.ignores_case:
         words = words.replace("LIKE", "ILIKE")
     return f"{_operand(node.operand)} {words} {_constant(Const('text', node.pattern))}"
+
+
+def within_sql(columns: Sequence[str], subselect: str) -> str:
+    """``columns IN (subselect)``.
+
+    >>> within_sql(["a", "b"], "SELECT 1")
+    '("a", "b") IN (SELECT 1)'
+    """
+    names = ", ".join(map(quote_identifier, columns))
+    return f"{names if len(columns) == 1 else f'({names})'} IN ({subselect})"
+
+
+def subselect_sql(table: str, columns: Iterable[str], condition: str | None) -> str:
+    """The statement that selects *columns* from *table*, which is as it stands after FROM.
+
+    >>> subselect_sql('"t"', ["a"], '"b" = 1')
+    'SELECT "a" FROM "t" WHERE "b" = 1'
+    """
+    where = "" if condition is None else f" WHERE {condition}"
+    return f"SELECT {', '.join(map(quote_identifier, columns))} FROM {table}{where}"  # noqa: S608  # quoted
 
 
 def _not(is_negated: bool) -> str:

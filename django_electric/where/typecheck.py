@@ -8,11 +8,12 @@ messages of PROTOCOL section 2.5.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from django_electric.postgres.values import is_text
 from django_electric.where import folding
 from django_electric.where.checking.choices import Choices
+from django_electric.where.checking.containment import within
 from django_electric.where.checking.operands import Locale
 from django_electric.where.coercion import (
     Operand,
@@ -20,7 +21,7 @@ from django_electric.where.coercion import (
     Untyped,
     number,
 )
-from django_electric.where.errors import WhereError
+from django_electric.where.errors import SubqueryError, WhereError
 from django_electric.where.nodes import (
     FALSE,
     TRUE,
@@ -43,12 +44,14 @@ from django_electric.where.nodes import (
     Range,
     Reference,
     RowValue,
+    Subquery,
     Syntax,
     Test,
     Truth,
     children,
     type_of,
 )
+from django_electric.where.subqueries import Subselected
 
 _MAX_DEPTH = 40
 """Of the typed tree; the generated Python may nest 200 parentheses."""
@@ -62,12 +65,15 @@ def typecheck(
     *,
     locale: Locale,
     by_postgres: bool = False,
+    read: Callable[[Subquery], Subselected] | None = None,
 ) -> Node:
     """The typed tree of a condition. Raises WhereError.
 
-    *by_postgres*: nobody else will evaluate it, so what only Postgres can tell is left to it.
+    *by_postgres*: nobody else will evaluate it, so what only Postgres can tell is left to it. *read* tells
+    what a subquery selects; without it there can be none.
     """
     checker = _Checker(columns, params, locale, by_postgres=by_postgres)
+    checker.read = read
     result = checker.whole(syntax)
     if _is_deeper(result, _MAX_DEPTH):
         raise WhereError("expression is nested too deeply", is_final=True)
@@ -97,6 +103,8 @@ def _is_deeper(node: Node, limit: int) -> bool:
 
 class _Checker(Choices):
     """All of it: whatever a clause is made of."""
+
+    read: Callable[[Subquery], Subselected] | None = None
 
     def whole(self, syntax: Syntax) -> Node:
         """The clause itself."""
@@ -151,8 +159,17 @@ class _Checker(Choices):
                 return self._listing(syntax)
             case Indexing():
                 return self._indexing(syntax)
+            case Subquery():
+                return self._contained(syntax)
             case RowValue():
                 return Row(tuple(map(self._operand, syntax.members)), syntax.at)
+
+    def _contained(self, syntax: Subquery) -> Node:
+        if self.read is None:
+            message = "SubLink is not supported in this context"
+            raise SubqueryError(message, at=syntax.at, is_final=True)
+        columns = [self._reference(one) for one in syntax.row]
+        return within(columns, self.read(syntax), syntax.at)
 
     def _junction(self, syntax: Junction) -> Node:
         operands = [self._boolean(operand) for operand in syntax.operands]
