@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from pglast.parser import ParseError, parse_sql_json, scan
@@ -71,6 +71,37 @@ def _strings(node: object) -> Iterator[str]:
     elif isinstance(node, list):
         for child in node:
             yield from _strings(child)
+
+
+def without_qualifiers(text: str, names: Collection[tuple[str, ...]]) -> str:
+    """*text* with ``name.column`` become ``column`` for all *names*, each in its parts.
+
+    >>> without_qualifiers('U0."x" = u0.f(a.u0) AND "A"."x"', {("u0",), ("A",)})
+    '"x" = u0.f(a.u0) AND "x"'
+    """
+    tokens = [token for token in scan(text) if "COMMENT" not in token.name]
+    words = [text[token.start : token.end + 1] for token in tokens]
+    parts = [_identifier(word) for word in words]
+    pieces: list[str] = []
+    end = at = 0
+    while at < len(words):
+        last = at + 1
+        while last + 1 < len(words) and words[last] == "." and parts[last + 1] is not None:
+            last += 2
+        # From `at` to before `last` there is a whole name; what is called is a function.
+        name = tuple(part for part in parts[at : last - 1 : 2] if part is not None)
+        if name in names and words[last : last + 1] != ["("]:
+            pieces.append(text[end : tokens[at].start])
+            end = tokens[last - 1].start
+        at = last
+    return "".join([*pieces, text[end:]])
+
+
+def _identifier(word: str) -> str | None:
+    """The name that a token is, if it is one."""
+    if len(word) > 1 and word[0] == word[-1] == '"':
+        return word[1:-1].replace('""', '"')
+    return word.lower() if word[:1].isalpha() or word[:1] == "_" else None
 
 
 def without_prefix(text: str, alias: str) -> str:
