@@ -104,18 +104,43 @@ def _identifier(word: str) -> str | None:
     return word.lower() if word[:1].isalpha() or word[:1] == "_" else None
 
 
-def without_prefix(text: str, alias: str) -> str:
-    """*text* with ``alias.column`` become ``column``.
+def with_schemas(text: str, tables: Mapping[str, str]) -> str:
+    """*text* with each of *tables* that its subqueries read called by the name that is given for it.
 
-    >>> without_prefix("((r.x)::text = 'r.x'::text)", "r")
-    "((x)::text = 'r.x'::text)"
+    >>> with_schemas("a IN (SELECT U0.a FROM t U0) AND b = 'FROM t' AND c = t", {"t": "s.t"})
+    "a IN (SELECT U0.a FROM s.t U0) AND b = 'FROM t' AND c = t"
     """
     tokens = list(scan(text))
     pieces: list[str] = []
     end = 0
+    for word, token, following in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        name = tables.get(text[token.start : token.end + 1])
+        if word.name == "FROM" and name is not None and following.name != "ASCII_46":
+            pieces += [text[end : token.start], name]
+            end = token.end + 1
+    return "".join([*pieces, text[end:]])
+
+
+def without_prefix(text: str, alias: str) -> str:
+    """*text* with ``alias.column`` become ``column``, but not in subqueries, where it may be another one.
+
+    >>> without_prefix("((r.x)::text = 'r.x'::text)", "r")
+    "((x)::text = 'r.x'::text)"
+    >>> without_prefix("r.x IN (SELECT r.y FROM r) AND r.z", "r")
+    'x IN (SELECT r.y FROM r) AND z'
+    """
+    tokens = list(scan(text))
+    pieces: list[str] = []
+    # Of each parenthesis that is open: whether there is a subquery in it.
+    opened: list[bool] = [False]
+    end = 0
     for token, following in pairwise(tokens):
+        if token.name == "ASCII_40":
+            opened.append(opened[-1] or following.name == "SELECT")
+        elif token.name == "ASCII_41":
+            opened.pop()
         is_alias = token.name == "IDENT" and text[token.start : token.end + 1] == alias
-        if is_alias and text[following.start : following.end + 1] == ".":
+        if is_alias and not opened[-1] and text[following.start : following.end + 1] == ".":
             pieces.append(text[end : token.start])
             end = following.end + 1
     return "".join([*pieces, text[end:]])
