@@ -27,6 +27,7 @@ from django_electric.where import (
     parse_where,
     table_names,
 )
+from django_electric.where.nodes import TRUE
 from django_electric.where.rewriting import without_qualifiers
 
 _DEEPEST: Final = 16
@@ -166,7 +167,7 @@ class DependencyReader:
         types = {c.name: c.evaluator_type for c in usable}
         analyse = inner.analyse and _analyse_unqualified(inner.analyse, subquery.scope)
         try:
-            return parsed(
+            where = parsed(
                 subquery.condition,
                 types,
                 self.params,
@@ -178,6 +179,7 @@ class DependencyReader:
             # Nor is the clause around it one that Postgres could be asked about.
             error.is_final = True
             raise
+        return None if where.tree == TRUE and not where.is_delegated else where
 
 
 def _check_columns(subquery: Subquery, relation: Relation) -> None:

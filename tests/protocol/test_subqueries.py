@@ -19,6 +19,7 @@ from django_electric.protocol.params import InvalidRequest, ShapeParams, nest, p
 from django_electric.protocol.resolve import is_outdated, resolve
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.where import Analysis, Contained, Plain, WhereError
+from django_electric.where.types import EnumName
 
 VECTORS = Path(__file__).parent.parent / "data" / "subquery_vectors.jsonl"
 
@@ -354,7 +355,7 @@ def _relation(oid: int, name: str, table: dict[str, Any]) -> Relation:
     columns = (
         Column(
             one, 1, kind, pk_position=table["pk"].index(one) if one in table["pk"] else None,
-            evaluator_type=kind,
+            evaluator_type=EnumName("mood", ("sad", "ok", "happy")) if kind == "mood" else kind,
         )
         for one, kind in table["columns"].items()
     )  # fmt: skip

@@ -360,8 +360,9 @@ def test_a_plan_is_true_of_the_rows_that_its_condition_is_true_of(text: str, dat
     try:
         plan = plan_of(where.tree, where.subselects)
     except WhereError as error:
-        assert error.message == BOTH_POLARITIES or "too complex" in error.message
-        return
+        if error.message == BOTH_POLARITIES or "too complex" in error.message:
+            return
+        raise
     row: dict[str, Any] = {
         "a": _text(data.draw(TRUTHS)),
         "b": _text(data.draw(TRUTHS)),
@@ -384,7 +385,7 @@ def test_a_plan_is_true_of_the_rows_that_its_condition_is_true_of(text: str, dat
 @given(CONDITIONS)
 def test_the_canonical_text_is_read_as_the_same_condition(text: str) -> None:
     where = parsed(text)
-    known = {sql: ("int4",) for sql in subselects(where.tree)}
+    known = dict.fromkeys(subselects(where.tree), ("int4",))
     again = parse_where(
         where.sql,
         TYPES,
