@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.shapes.definition import ShapeDefinition
-from django_electric.shapes.explanation import Explanation, explain
+from django_electric.shapes.explanation import Explanation, explain_definition
 
 
 class ShapeQuerySet(models.QuerySet["Shape"]):
@@ -133,4 +133,4 @@ class Shape(models.Model):
 
     def explain(self) -> Explanation:
         """How the worker finds the rows that belong to the shape."""
-        return explain(self.to_definition().parsed_where())
+        return explain_definition(self.to_definition())

@@ -6,7 +6,7 @@ operation it is. What is done by SQL cannot be known.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -23,7 +23,6 @@ from django_electric.conf import electric_settings
 from django_electric.errors import StorageError
 from django_electric.models import Shape
 from django_electric.operations import PublishModel, UnpublishModel
-from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.layouts import TableChange
 from django_electric.storage import FileStorage
 
@@ -173,11 +172,6 @@ def _difference(was: PlannedTable, now: PlannedTable) -> TableChange:
     )
 
 
-def _filtered(definition: ShapeDefinition) -> Collection[str]:
-    where = definition.parsed_where()
-    return where.columns if where else ()
-
-
 class _LiveShapes:
     """The shapes of the catalogue, by table, until they are rotated."""
 
@@ -196,7 +190,7 @@ class _LiveShapes:
             shapes = self._shapes.get(self._oid(table), {})
             for handle, shape in list(shapes.items()):
                 definition = shape.to_definition()
-                reason = change.why_rotated(definition, _filtered(definition))
+                reason = change.why_rotated(definition, definition.filtered_columns)
                 if reason:
                     del shapes[handle]
                     yield Rotated(handle, table, shape.where, reason, self._size(handle))

@@ -29,7 +29,7 @@ from django_electric import conf
 from django_electric.errors import ElectricError
 from django_electric.protocol.access import Access
 from django_electric.protocol.identifiers import TableName
-from django_electric.where.rewriting import without_prefix
+from django_electric.where.rewriting import with_schemas, without_prefix
 
 Rows = type[Model] | Manager[Model] | QuerySet[Model]
 """A model, which means all that its default manager finds; a manager; or a QuerySet."""
@@ -96,16 +96,51 @@ def check_queryset(queryset: QuerySet[Model]) -> None:
     for refusal in _REFUSALS:
         if refusal.applies(queryset):
             raise UnsupportedQuerySet(queryset, refusal.what, refusal.remedy)
-    query = queryset.query.clone()
+    fault = _fault_of_condition(queryset.query.clone())
+    if fault is not None:
+        raise UnsupportedQuerySet(queryset, *fault)
+    columns_of(queryset)
+
+
+_Fault = tuple[str, str]
+"""What is wrong, and what to do instead."""
+
+
+def _fault_of_condition(query: Query) -> _Fault | None:
     table = query.get_initial_alias()
     for lookup, expression in _expressions(query.where, ""):
         fault = _fault(expression, lookup) or _join(query, table, expression, lookup)
         if fault is not None:
-            raise UnsupportedQuerySet(queryset, *fault)
+            return fault
     for alias, uses in query.alias_refcount.items():
         if alias != table and uses:
-            raise UnsupportedQuerySet(queryset, LOOKUP_SEP.join(_path(query, alias)), _OTHER_TABLE)
-    columns_of(queryset)
+            return LOOKUP_SEP.join(_path(query, alias)), _OTHER_TABLE
+    return None
+
+
+def _fault_of_subquery(query: Query) -> _Fault | None:
+    """What keeps a QuerySet on the right of ``__in`` from being the subquery of a shape."""
+    for is_there, what, remedy in (
+        (query.combinator, "union(), intersection() or difference()", "Use Q objects."),
+        (query.is_sliced, "a slice", "Leave it out, or give its values as a list."),
+        (query.distinct, "distinct()", "It changes nothing: leave it out."),
+        (query.extra or query.extra_tables, "extra()", "Write the condition as lookups."),
+        (query.group_by is not None, "aggregates", "Keep their value in a column of the row."),
+        (
+            not query.select or query.annotation_select or not all(map(_is_plain, query.select)),
+            "a value that is no column",
+            "Name one column with values().",
+        ),
+        (query.select_for_update, "select_for_update()", "A shape only reads: leave it out."),
+    ):
+        if is_there:
+            return f"a subquery with {what}", remedy
+    fault = _fault_of_condition(query.clone())
+    return fault and (f"a subquery with {fault[0]}", fault[1])
+
+
+def _is_plain(expression: Any) -> bool:
+    return isinstance(expression, Col)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,25 +233,31 @@ def _expressions(node: Any, lookup: str) -> Iterator[tuple[str, Any]]:
 
 
 _OTHER_TABLE = (
-    "That is another table. Filter by ids that you have looked up, such as project_id__in=[…], or keep the"
-    " value in a column of the row."
+    'That is another table. Filter by its rows, such as project__in=Project.objects.filter(slug="x"), or keep'
+    " the value in a column of the row."
 )
 
 
-def _join(query: Query, table: str, node: Any, lookup: str) -> tuple[str, str] | None:
+def _join(query: Query, table: str, node: Any, lookup: str) -> _Fault | None:
     """An expression that is not of the model's own *table*, and what to do instead."""
     if not isinstance(node, Col) or node.alias == table:
         return None
+    if node.alias not in query.alias_map:
+        remedy = "It can know only its own rows: look the values up first, and give them as a list."
+        return f"OuterRef({node.target.name!r})", remedy
     path = LOOKUP_SEP.join([*_path(query, node.alias), node.target.name])
     return path if lookup in ("", "exact") else f"{path}{LOOKUP_SEP}{lookup}", _OTHER_TABLE
 
 
-def _fault(node: Any, lookup: str) -> tuple[str, str] | None:
+def _fault(node: Any, lookup: str) -> _Fault | None:
     """What is wrong with an expression of the model's own table, and what to do instead."""
+    if isinstance(node, Query) and lookup == "in":
+        return _fault_of_subquery(node)
     if isinstance(node, Query | Subquery):
         return (
             f"a subquery in {lookup or 'its condition'}",
-            "Look the values up first, and give them as a list: list(….values_list('pk', flat=True)).",
+            "Only __in can have one. Look the values up first, and give them as a list:"
+            " list(….values_list('pk', flat=True)).",
         )
     if isinstance(node, Now | Random) or getattr(node, "function", None) in _CHANGING:
         return (
@@ -327,4 +368,20 @@ def _condition(connection: BaseDatabaseWrapper, query: Query) -> str | None:
         return "false"
     # A shape has one table, whose columns bear no other name.
     condition = connection.ops.compose_sql(sql, params)  # type: ignore[attr-defined]  # of Postgres
+    names = {
+        connection.ops.quote_name(model._meta.db_table): _quoted(connection, table_of(model))
+        for model in _models_of_subqueries(query)
+    }
+    condition = with_schemas(condition, names) if names else condition
     return without_prefix(condition, connection.ops.quote_name(table))
+
+
+def _models_of_subqueries(query: Query) -> Iterator[type[Model]]:
+    for _, node in _expressions(query.where, ""):
+        if isinstance(node, Query) and node.model is not None:
+            yield node.model
+            yield from _models_of_subqueries(node)
+
+
+def _quoted(connection: BaseDatabaseWrapper, table: TableName) -> str:
+    return ".".join(map(connection.ops.quote_name, table))

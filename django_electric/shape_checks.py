@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Final
 
 from django.core import checks
-from django.db import connections
 
 from django_electric import conf
-from django_electric.catalogue import find_relation
 from django_electric.declared import Shape
 from django_electric.errors import ElectricError
 from django_electric.protocol.params import ShapeParams
-from django_electric.protocol.resolve import resolve
 from django_electric.querysets import access_of
 from django_electric.registry import Registry, registry
 from django_electric.upkeep.findings import docs_hint
 from django_electric.web.clauses import Clauses
+from django_electric.web.shapes import resolve_with
 
 _NAME: Final = re.compile(r"[-a-zA-Z0-9_]+")
 
@@ -95,11 +92,8 @@ def _faults(shape: Shape) -> Iterator[str]:
     clauses = Clauses(conf.ALIAS)
     try:
         access = access_of(shape.queryset)
-        with connections[conf.ALIAS].cursor() as cursor:
-            relation = find_relation(cursor, *access.table)
-        if relation is not None:
-            shape_params = ShapeParams(access.table, access=access)
-            resolve(shape_params, relation, partial(clauses.analyse, relation))
+        if clauses.find(access.table) is not None:
+            resolve_with(clauses, ShapeParams(access.table, access=access))
     except ValueError:
         return  # `migrate`, which runs this check, has not made the table yet
     except ElectricError as error:

@@ -30,11 +30,13 @@ from django.db.models.lookups import Exact, GreaterThan
 from django_electric.analysis import analyse
 from django_electric.catalogue import find_relation
 from django_electric.postgres.relation import Relation
+from django_electric.protocol.conditions import FoundTable
+from django_electric.protocol.identifiers import TableName
 from django_electric.protocol.params import ShapeParams
 from django_electric.protocol.resolve import resolve
 from django_electric.querysets import UnsupportedQuerySet, access_of, check_queryset, table_of
 from django_electric.shapes.definition import ShapeDefinition
-from django_electric.where import EvaluationError, Undecided
+from django_electric.where import Contained, EvaluationError, Undecided
 from example_project.demo.models import Project
 from tests.support.orm import LongNote, Note, NoteProxy, Owner, tables
 
@@ -85,9 +87,15 @@ def definition(rows: Any) -> ShapeDefinition:
     relation = relation_of_notes()
     access = access_of(rows)
     with transaction.atomic(), connection.cursor() as cursor:
+
+        def find(table: TableName) -> FoundTable | None:
+            found = find_relation(cursor, *table)
+            return found and FoundTable(found, partial(analyse, cursor, found))
+
         try:
             analyse_here = partial(analyse, cursor, relation)
-            return resolve(ShapeParams(access.table, access=access), relation, analyse_here)
+            shape = ShapeParams(access.table, access=access)
+            return resolve(shape, relation, analyse_here, find)
         finally:
             transaction.set_rollback(True)
 
@@ -210,6 +218,57 @@ def test_the_rows_are_those_of_the_queryset(condition: Any) -> None:
     assert keys_of(definition(queryset)) == set(queryset.values_list("pk", flat=True))
 
 
+IN_QUERYSETS = [
+    lambda: Q(owner__in=Owner.objects.all()),
+    lambda: Q(owner__in=Owner.objects.filter(name="Ann")),
+    lambda: Q(owner_id__in=Owner.objects.filter(name="Ann").values("pk")),
+    lambda: ~Q(owner__in=Owner.objects.filter(name="Ann")),
+    lambda: ~Q(rank__in=Note.objects.filter(count=5).values("rank")),
+    lambda: Q(owner__in=Owner.objects.filter(name="Ann")) | Q(count=5),
+    lambda: Q(owner__in=Owner.objects.filter(pk__in=Note.objects.filter(count=5).values("owner"))),
+    lambda: Q(owner__in=Owner.objects.exclude(name="Ann"), title__icontains="S"),
+    lambda: Q(pk__in=Note.objects.filter(done=True)),
+    lambda: Q(pk__in=Note.objects.all()),
+    lambda: Q(owner__in=Owner.objects.filter(name__icontains="ä")),
+    lambda: Q(owner__in=Owner.objects.order_by("name")),
+    lambda: Q(owner__in=Owner.objects.none()),
+    lambda: ~Q(owner__in=Owner.objects.none()),
+]
+
+
+@pytest.mark.parametrize("make", IN_QUERYSETS)
+def test_the_rows_are_those_of_a_queryset_in_a_queryset(make: Any) -> None:
+    queryset = Note.objects.filter(make())
+    shape = definition(queryset)
+    assert keys_of(shape) == set(queryset.values_list("pk", flat=True))
+    plan = shape.plan()
+    assert plan is None or plan.sql == shape.where
+
+
+def test_a_queryset_in_a_queryset_is_a_dependency() -> None:
+    shape = definition(Note.objects.exclude(owner__in=Owner.objects.filter(name="Ann")))
+    condition = (
+        '"owner_id" IN (SELECT "id" FROM ONLY "public"."Odd owners" WHERE "name" = \'Ann\'::text)'
+    )
+    assert shape.where == f'(NOT ({condition})) OR ("owner_id" IS NULL)'
+    (owners,) = shape.dependencies
+    assert (owners.table, owners.columns, owners.where) == (
+        "Odd owners",
+        ("id",),
+        "\"name\" = 'Ann'::text",
+    )
+    plan = shape.plan()
+    assert plan is not None
+    assert plan.columns == {"owner_id"}
+    assert plan.alternatives[0] == (Contained(("owner_id",), 0, "not in"),)
+
+
+def test_what_only_postgres_evaluates_may_stand_inside() -> None:
+    shape = definition(Note.objects.filter(owner__in=Owner.objects.filter(name__icontains="ä")))
+    (owners,) = shape.dependencies
+    assert owners.delegated_columns == ("name",)
+
+
 class TestManners:
     """What a QuerySet may be besides its lookups."""
 
@@ -324,15 +383,63 @@ class TestColumns:
 
 
 REFUSED: list[tuple[Any, str, str]] = [
-    (lambda: Note.objects.filter(owner__name="Ann"), "owner__name", "project_id__in"),
-    (lambda: Note.objects.filter(owner__name__icontains="A"), "owner__name__icontains", "ids"),
+    (lambda: Note.objects.filter(owner__name="Ann"), "owner__name", "project__in=Project.objects"),
+    (lambda: Note.objects.filter(owner__name__icontains="A"), "owner__name__icontains", "its rows"),
     (lambda: Project.objects.filter(issues__isnull=True), "issues__id__isnull", "another table"),
     (lambda: Project.objects.filter(issues__priority=F("id")), "issues__priority", "another table"),
     (lambda: Note.objects.filter(title=F("owner__name")), "owner__name", "another table"),
     (lambda: Note.objects.filter(title__in=[F("owner__name")]), "owner__name__in", "another table"),
     (lambda: Note.objects.exclude(owner__name="Ann"), "owner__name", "another table"),
     (lambda: Project.objects.exclude(issues__priority=1), "subquery", "list("),
-    (lambda: Note.objects.filter(owner__in=Owner.objects.all()), "a subquery in in", "list("),
+    (
+        lambda: Note.objects.filter(owner=Owner.objects.values("pk")[:1]),
+        "a subquery in exact",
+        "list(",
+    ),
+    (
+        lambda: Note.objects.filter(owner__in=Owner.objects.all()[:3]),
+        "subquery with a slice",
+        "list",
+    ),
+    (
+        lambda: Note.objects.filter(owner__in=Owner.objects.distinct()),
+        "with distinct()",
+        "leave it out",
+    ),
+    (
+        lambda: Note.objects.filter(owner__in=Owner.objects.values(n=F("id") + 1)),
+        "a subquery with a value that is no column",
+        "values()",
+    ),
+    (
+        lambda: Note.objects.filter(owner__in=Owner.objects.values("name").values(n=Count("id"))),
+        "a subquery with aggregates",
+        "column of the row",
+    ),
+    (
+        lambda: Note.objects.filter(
+            rank__in=Project.objects.filter(issues__priority=1).values("id")
+        ),
+        "a subquery with issues__priority",
+        "another table",
+    ),
+    (
+        lambda: Note.objects.filter(owner__in=Owner.objects.filter(name=OuterRef("title"))),
+        "a subquery with OuterRef('title')",
+        "its own rows",
+    ),
+    (
+        lambda: Note.objects.filter(
+            owner__in=Owner.objects.filter(pk__in=Note.objects.values("owner")[:2])
+        ),
+        "a subquery with a subquery with a slice",
+        "list",
+    ),
+    (
+        lambda: Note.objects.filter(owner__in=Owner.objects.all().union(Owner.objects.all())),
+        "union()",
+        "Q objects",
+    ),
     (
         lambda: Note.objects.filter(Exists(Owner.objects.filter(pk=OuterRef("owner")))),
         "a subquery",

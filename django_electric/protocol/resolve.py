@@ -14,44 +14,62 @@ from functools import partial
 from django_electric.errors import ConfigurationError
 from django_electric.postgres.relation import Relation
 from django_electric.protocol.access import Access
+from django_electric.protocol.conditions import FindTable, missing, parsed, reader
 from django_electric.protocol.params import InvalidRequest, ShapeParams, invalid
 from django_electric.shapes.definition import ShapeDefinition, StoredColumn, locale_of
 from django_electric.where import (
     Analyse,
     Analysis,
-    Locale,
+    SubqueryError,
     Where,
     WhereError,
-    delegated_where,
     narrowed,
-    parse_where,
 )
 
+_OTHER_TABLES = "subqueries are not allowed here: they would tell of tables that may not be read"
 _PARAMETER = re.compile(r"\$([0-9]+)")
 
 
 def resolve(
-    shape: ShapeParams, relation: Relation | None, analyse: Analyse | None = None
+    shape: ShapeParams,
+    relation: Relation | None,
+    analyse: Analyse | None = None,
+    find: FindTable | None = None,
 ) -> ShapeDefinition:
     """The definition that *shape* means on *relation*. Raises InvalidRequest.
 
-    *analyse* asks Postgres about a clause that is not understood here. Raises ConfigurationError if it is
-    the access that does not fit the table.
+    *analyse* asks Postgres about a clause that is not understood here, *find* looks up the tables of
+    subqueries; without it there can be none. Raises ConfigurationError if it is the access that does not fit
+    the table.
     """
     if relation is None:
-        raise invalid(
-            "table",
-            f"Table {shape.table.display_name} does not exist. If the table name contains capitals or"
-            " special characters you must quote it.",
-        )
-    return ShapeDefinition.build(
+        raise invalid("table", missing(shape.table))
+    columns = _columns(shape, relation)
+    where, dependencies = _where(shape, relation, analyse, find)
+    definition = ShapeDefinition.build(
         relation,
-        columns=_columns(shape, relation),
-        where=_where(shape, relation, analyse),
+        columns=columns,
+        where=where,
         params=_used_params(shape),
         replica=shape.replica,
         log_mode=shape.log_mode,
+        dependencies=dependencies,
     )
+    _check_plans(definition, shape.access, relation)
+    return definition
+
+
+def _check_plans(definition: ShapeDefinition, access: Access | None, relation: Relation) -> None:
+    """Refuse subqueries, inner ones too, that cannot be followed."""
+    try:
+        for one in definition.dependencies:
+            _check_plans(one, access, relation)
+        definition.plan()
+    except WhereError as error:
+        # What the client says has no subqueries if there is an access.
+        if access is not None:
+            raise _misfit(relation, error.message) from error
+        raise InvalidRequest({error.field: [error.message]}) from error
 
 
 def _used_params(shape: ShapeParams) -> tuple[str, ...]:
@@ -134,37 +152,50 @@ def _refuse_generated(names: Iterable[str], advice: str) -> None:
         raise invalid("columns", message + advice)
 
 
-def _where(shape: ShapeParams, relation: Relation, analyse: Analyse | None) -> Where | None:
+def _where(
+    shape: ShapeParams, relation: Relation, analyse: Analyse | None, find: FindTable | None
+) -> tuple[Where | None, Mapping[str, ShapeDefinition]]:
+    """The condition, and what its subqueries read, by their canonical texts."""
     usable = [c for c in relation.columns if not c.is_generated]
     types = {c.name: c.evaluator_type for c in usable}
     locale = locale_of(usable)
     allowed = _allowed_columns(shape.access, relation)
-    outer = _access_where(shape.access, relation, analyse, types, locale)
+    outer, dependencies = _access_where(shape.access, relation, analyse, find)
     if allowed is not None and analyse is not None:
         analyse = analyse_within(allowed, analyse)
     known = types if allowed is None else {name: types[name] for name in allowed}
+    if shape.where is None:
+        return outer, dependencies
+    params = None if shape.params is None else dict(shape.params)
+    read = None
+    if find is not None and shape.access is None:
+        read = reader(relation, find, params)
+    subqueries = read.subqueries if read else None
     try:
-        params = None if shape.params is None else dict(shape.params)
-        inner = _parsed(shape.where, known, params, analyse, locale)
+        inner = parsed(shape.where, known, params, analyse, locale, subqueries)
+        if outer is not None:
+            return narrowed(outer, inner, types, locale), dependencies
+    except SubqueryError as error:
+        message = error.message if shape.access is None else _OTHER_TABLES
+        raise invalid("where", message) from error
     except WhereError as error:
         raise InvalidRequest({error.field: [error.message]}) from error
-    if outer is None or inner is None:
-        return inner if outer is None else outer
-    return narrowed(outer, inner, types, locale)
+    return inner, read.found if read else {}
 
 
 def _access_where(
-    access: Access | None,
-    relation: Relation,
-    analyse: Analyse | None,
-    types: Mapping[str, str],
-    locale: Locale,
-) -> Where | None:
-    if access is None:
-        return None
-    params = {str(number): value for number, value in enumerate(access.params, start=1)}
+    access: Access | None, relation: Relation, analyse: Analyse | None, find: FindTable | None
+) -> tuple[Where | None, Mapping[str, ShapeDefinition]]:
+    if access is None or access.where is None:
+        return None, {}
+    usable = [c for c in relation.columns if not c.is_generated]
+    types = {c.name: c.evaluator_type for c in usable}
+    params = {str(number): value for number, value in enumerate(access.params, start=1)} or None
+    read = None if find is None else reader(relation, find, params)
+    subqueries = read.subqueries if read else None
     try:
-        return _parsed(access.where, types, params or None, analyse, locale)
+        where = parsed(access.where, types, params, analyse, locale_of(usable), subqueries)
+        return where, read.found if read else {}
     except WhereError as error:
         # Not the client's fault, and not for its eyes.
         raise _misfit(relation, error.message) from error
@@ -186,53 +217,18 @@ def _analyse_within(
     return analysis if analysis is not None and columns >= set(analysis.columns) else None
 
 
-def _parsed(
-    text: str | None,
-    types: Mapping[str, str],
-    params: Mapping[str, str] | None,
-    analyse: Analyse | None,
-    locale: Locale,
-) -> Where | None:
-    if text is None:
-        return None
-    try:
-        return parse_where(text, types, params, locale=locale)
-    except WhereError as error:
-        if error.is_final or analyse is None:
-            raise
-        return _delegated(text, types, params, error, analyse, locale)
-
-
-def _delegated(
-    text: str,
-    types: Mapping[str, str],
-    params: Mapping[str, str] | None,
-    refusal: WhereError,
-    analyse: Analyse,
-    locale: Locale,
-) -> Where:
-    """The clause as one that Postgres evaluates, or evaluated here now that Postgres has explained it."""
-    values = {int(name): value for name, value in (params or {}).items()}
-    try:
-        analysis = analyse(text, values)
-    except WhereError as error:
-        raise WhereError(f"{refusal.message} ({error.message})", field=refusal.field) from error
-    if analysis is None:
-        raise refusal
-    try:
-        return parse_where(analysis.sql, types, locale=locale)
-    except WhereError:
-        return delegated_where(analysis, types, locale)
-
-
 def is_outdated(stored: ShapeDefinition, current: ShapeDefinition) -> bool:
     """Whether columns that a shape was made with are of another type now (section 16.1 point 2).
 
     *current* has the same identity: same table, columns and condition. Nullability may change.
-    Without a where clause only the selected columns matter.
+    Without a where clause only the selected columns matter. What subqueries read is looked at too.
     """
     before = {c.name: _type(c) for c in stored.relation_columns}
     now = {c.name: _type(c) for c in current.relation_columns}
+    if len(stored.dependencies) != len(current.dependencies) or any(
+        map(is_outdated, stored.dependencies, current.dependencies)
+    ):
+        return True
     names = set(current.columns) | set(current.key_columns)
     if current.where is not None:
         names |= before.keys() & now.keys()

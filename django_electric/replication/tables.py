@@ -240,8 +240,7 @@ def _check_publication(
 
 def _selects_generated(connection: Connection, definition: ShapeDefinition) -> bool:
     """Whether the shape needs a stored generated column."""
-    where = definition.parsed_where()
-    needed = {*definition.columns, *(where.columns if where else ())}
+    needed = {*definition.columns, *definition.filtered_columns}
     rows = connection.execute(
         "SELECT attname FROM pg_attribute WHERE attrelid = %s AND attgenerated = 's' AND NOT attisdropped",
         [definition.relation_oid],

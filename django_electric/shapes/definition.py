@@ -188,8 +188,7 @@ class ShapeDefinition:
     @property
     def filtered_columns(self) -> frozenset[str]:
         """The columns of its own table that the condition refers to."""
-        plan = self.plan()
-        where = self.parsed_where()
+        plan, where = self.plan(), self.parsed_where()
         return plan.columns if plan else where.columns if where else frozenset()
 
     @property

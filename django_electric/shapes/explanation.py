@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from django_electric.postgres.relation import quote_identifier
+from django_electric.shapes.definition import ShapeDefinition
 from django_electric.where import Lookup, Part, Prefix, Same, Span, Where
 from django_electric.where.lookups import ABOVE, Holds, Present
 from django_electric.where.sql import sql_of
 
-Road = Literal["every row", "no row", "index", "evaluation"]
+Road = Literal["every row", "no row", "index", "evaluation", "subqueries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,16 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """A subquery: what is kept of the rows that it gives, in the worker's memory."""
+
+    table: str
+    columns: tuple[str, ...]
+    how: Explanation
+    """How the worker finds those rows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """What happens to a changed row before it is known whether it belongs to the shape."""
 
@@ -31,10 +42,11 @@ class Explanation:
     """The condition as SQL in its normal form; empty for a whole table."""
     road: Road
     """``every row`` and ``no row`` need no look at it; ``index`` finds the shape by the row's values;
-    ``evaluation`` is done for every row."""
+    ``evaluation`` is done for every row, and so is the comparison with what ``subqueries`` give."""
     indexes: tuple[Found, ...] = ()
     is_delegated: bool = False
     """Whether Postgres is asked, about rows that are not ruled out before."""
+    subqueries: tuple[Read, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """A value that JSON can hold."""
@@ -49,6 +61,10 @@ class Explanation:
             lines.append("       what is not ruled out is evaluated by Postgres (delegated)")
         elif self.road == "evaluation":
             lines.append("       together with all conditions of the same form (natively)")
+        for read in self.subqueries:
+            columns = ", ".join(map(quote_identifier, read.columns))
+            lines.append(f"       kept in the worker's memory: {columns} of {read.table}")
+            lines += [f"           {line}" for line in str(read.how).splitlines()]
         return "\n".join(lines)
 
 
@@ -57,7 +73,24 @@ _ROADS: dict[Road, str] = {
     "no row": "no row ever belongs to the shape",
     "index": "found by an index",
     "evaluation": "no index helps: evaluated for every changed row",
+    "subqueries": "compared with the rows of its subqueries, for every changed row",
 }
+
+
+def explain_definition(definition: ShapeDefinition) -> Explanation:
+    """How the rows of a shape are found. Raises WhereError."""
+    plan = definition.plan()
+    if plan is None:
+        return explain(definition.parsed_where())
+    reads = tuple(
+        Read(
+            f"{quote_identifier(one.schema)}.{quote_identifier(one.table)}",
+            one.columns,
+            explain_definition(one),
+        )
+        for one in definition.dependencies
+    )
+    return Explanation(plan.sql, "subqueries", subqueries=reads)
 
 
 def explain(where: Where | None) -> Explanation:

@@ -158,7 +158,7 @@ def outdated(
 
 
 def _filtered(shape: RoutedShape) -> Collection[str]:
-    return shape.where.columns if shape.where else ()
+    return shape.where.columns if shape.where else shape.definition.filtered_columns
 
 
 def _change(definition: ShapeDefinition, table: Described) -> TableChange:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
-from django.db import connections
-
-from django_electric.catalogue import find_relation
 from django_electric.protocol.params import ShapeParams, nest, parse
-from django_electric.protocol.resolve import resolve
-from django_electric.shapes.explanation import Explanation, explain
+from django_electric.shapes.explanation import Explanation, explain_definition
 from django_electric.web.clauses import Clauses
+from django_electric.web.shapes import resolve_with
 
 
 def explain_request(
@@ -25,7 +21,5 @@ def explain_request(
 
 
 def _explain(shape: ShapeParams, alias: str) -> Explanation:
-    with connections[alias].cursor() as cursor:
-        relation = find_relation(cursor, shape.table.schema, shape.table.name)
-    analyse = partial(Clauses(alias).analyse, relation) if relation else None
-    return explain(resolve(shape, relation, analyse).parsed_where())
+    _, definition = resolve_with(Clauses(alias), shape)
+    return explain_definition(definition)

@@ -37,11 +37,12 @@ from django_electric.protocol.messages import array, up_to_date
 from django_electric.protocol.params import (
     InvalidRequest,
     ShapeRequest,
+    invalid,
     nest,
     parse_delete,
 )
 from django_electric.protocol.plan import NoNews, NotModified, OutOfBounds, Send, SnapshotOverdue
-from django_electric.protocol.query import SECRETS
+from django_electric.protocol.query import COMPACTION, SECRETS
 from django_electric.protocol.replies import Reply
 from django_electric.protocol.resolve import nameable_columns
 from django_electric.protocol.subset import parse_subset
@@ -60,6 +61,7 @@ from django_electric.web.shapes import Found, Mismatch, NotRegistered
 from django_electric.web.streaming import EndedBody, EventBody, LogBody, NoBody
 from django_electric.web.subset import answer_subset
 from django_electric.web.wanted import wanted_of
+from django_electric.where import has_subqueries
 
 logger = logging.getLogger(__name__)
 
@@ -209,6 +211,7 @@ async def _read_admitted(
     service: ShapeService, request: WebRequest, access: Access | None, permit: Permit
 ) -> WebResponse:
     wanted = await wanted_of(request, access)
+    await _check_compaction(service, wanted)
     found = await _find(service, wanted)
     subset = await _subset_of(service, wanted, found.relation)
     if wanted.has_position and wanted.handle != found.handle:
@@ -221,6 +224,17 @@ async def _read_admitted(
     schema = None if wanted.is_live else found.schema
     reading = _Reading(service, request, wanted, found.handle, schema, permit.release)
     return reading.respond(settled)
+
+
+async def _check_compaction(service: ShapeService, wanted: ShapeRequest) -> None:
+    """Raise InvalidRequest for a request to compact a log that cannot be (section 12.1)."""
+    access = wanted.shape.access
+    texts = (wanted.shape.where, access and access.where)
+    if not wanted.is_compacted or not any(has_subqueries(text) for text in texts if text):
+        return
+    definition = await service.shapes.definition(wanted.shape)
+    if definition.dependencies:
+        raise invalid(COMPACTION.name, "can't be enabled for shapes with subqueries")
 
 
 async def _subset_of(

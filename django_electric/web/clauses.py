@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Lock
 from typing import Final
 
@@ -12,7 +13,10 @@ from django.db import DatabaseError, connections, transaction
 from django.db.utils import InterfaceError, OperationalError
 
 from django_electric.analysis import analyse
+from django_electric.catalogue import find_relation
 from django_electric.postgres.relation import Relation
+from django_electric.protocol.conditions import FoundTable
+from django_electric.protocol.identifiers import TableName
 from django_electric.where import Analysis, WhereError
 
 REMEMBERED: Final = 1_024
@@ -39,6 +43,12 @@ class Clauses:
         self._clock = clock
         self._answers: OrderedDict[_Key, tuple[_Answer, float]] = OrderedDict()
         self._lock = Lock()
+
+    def find(self, table: TableName) -> FoundTable | None:
+        """The table of that name, if there is one. Raises DatabaseError."""
+        with connections[self._alias].cursor() as cursor:
+            relation = find_relation(cursor, table.schema, table.name)
+        return None if relation is None else FoundTable(relation, partial(self.analyse, relation))
 
     def analyse(self, relation: Relation, text: str, params: Mapping[int, str]) -> Analysis | None:
         """See `analysis.analyse`; None if Postgres refuses the clause. Raises WhereError and DatabaseError."""

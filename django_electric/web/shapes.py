@@ -17,9 +17,8 @@ from functools import cached_property, partial
 from threading import Lock
 from typing import Final
 
-from django.db import ProgrammingError, connections
+from django.db import ProgrammingError
 
-from django_electric.catalogue import find_relation
 from django_electric.conf import ElectricSettings
 from django_electric.errors import ElectricError
 from django_electric.models import Shape
@@ -220,12 +219,7 @@ class Shapes:
         return Found(row.handle, definition, relation, is_filled, rotated)
 
     def _resolve(self, shape: ShapeParams) -> tuple[Relation, ShapeDefinition]:
-        with connections[self._alias].cursor() as cursor:
-            relation = find_relation(cursor, shape.table.schema, shape.table.name)
-        analyse = partial(self._clauses.analyse, relation) if relation else None
-        definition = resolve(shape, relation, analyse)
-        assert relation is not None, "resolve refuses a table that does not exist"
-        return relation, definition
+        return resolve_with(self._clauses, shape)
 
     def _subset(self, request: ShapeRequest, relation: Relation) -> Subset:
         analyse: Analyse = partial(self._clauses.analyse, relation)
@@ -258,6 +252,15 @@ class Shapes:
             return Mismatch()
         row.delete()
         return row.handle
+
+
+def resolve_with(clauses: Clauses, shape: ShapeParams) -> tuple[Relation, ShapeDefinition]:
+    """The table and the definition that *shape* means. Raises InvalidRequest."""
+    found = clauses.find(shape.table)
+    relation, analyse = found or (None, None)
+    definition = resolve(shape, relation, analyse, clauses.find)
+    assert relation is not None, "resolve refuses a table that does not exist"
+    return relation, definition
 
 
 @dataclass(frozen=True, slots=True)

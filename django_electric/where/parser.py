@@ -232,6 +232,10 @@ def _constant(node: Json, context: _Context) -> Syntax:
 def _reference(node: Json, context: _Context) -> Syntax:
     if any("A_Star" in field for field in _members(node, "fields")):
         _refuse("A_Star is not supported in this context", node)
+    return _column(node, context)
+
+
+def _column(node: Json, context: _Context) -> Reference:
     return Reference(column_name(_names(node, "fields"), context.scope, _at(node)), _at(node))
 
 
@@ -301,7 +305,9 @@ def _null_if(name: str, node: Json, context: _Context) -> Syntax:
 def _distinction(name: str, node: Json, context: _Context) -> Syntax:
     left, right = _member(node, "lexpr"), _member(node, "rexpr")
     is_negated = node["kind"] == "AEXPR_NOT_DISTINCT"
-    return Distinction(_expression(left, context), _expression(right, context), is_negated, _at(node))
+    return Distinction(
+        _expression(left, context), _expression(right, context), is_negated, _at(node)
+    )
 
 
 def _listed(node: Json, context: _Context) -> tuple[Syntax, ...]:
@@ -339,7 +345,9 @@ def _likeness(name: str, node: Json, context: _Context) -> Syntax:
         pattern, escape_node = _members(call, "args")
         escape = _expression(escape_node, context)
     operand = _expression(_member(node, "lexpr"), context)
-    return Likeness(operand, _expression(pattern, context), escape, *_LIKE_OPERATORS[name], _at(node))
+    return Likeness(
+        operand, _expression(pattern, context), escape, *_LIKE_OPERATORS[name], _at(node)
+    )
 
 
 _AGGREGATION = {"agg_star", "agg_distinct", "agg_filter", "agg_order", "agg_within_group", "over"}
@@ -394,7 +402,8 @@ def _indexing(node: Json, context: _Context) -> Syntax:
 
 def _subscript(node: Json, context: _Context) -> Syntax | Bounds:
     low, high = (
-        _expression(_member(node, end), context) if end in node else None for end in ("lidx", "uidx")
+        _expression(_member(node, end), context) if end in node else None
+        for end in ("lidx", "uidx")
     )
     if node.get("is_slice"):
         return Bounds(low, high)
@@ -415,7 +424,7 @@ def _subquery(node: Json, context: _Context) -> Syntax:
     scope = context.scope.inside(names)
     statement = context.source.statement(_at(node), has_condition="whereClause" in select)
     return Subquery(
-        tuple(_reference(_member(one, "ColumnRef"), context) for one in row),
+        tuple(_column(_member(one, "ColumnRef"), context) for one in row),
         *table,
         tuple(selected(select, scope)),
         statement.condition,

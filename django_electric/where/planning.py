@@ -127,7 +127,8 @@ def _literal(node: Node, asked: _Asked, places: Mapping[str, int]) -> Literal:
         return Contained(node.columns, places[node.subselect], _MEMBERSHIP[asked])
     if subselects(node):
         raise SubqueryError(
-            "a subquery can only be joined with other conditions by AND, OR, NOT and IS", is_final=True
+            "a subquery can only be joined with other conditions by AND, OR, NOT and IS",
+            is_final=True,
         )
     match asked:
         case "true":

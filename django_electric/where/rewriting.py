@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from pglast.parser import ParseError, parse_sql_json, scan
@@ -73,18 +73,74 @@ def _strings(node: object) -> Iterator[str]:
             yield from _strings(child)
 
 
-def without_prefix(text: str, alias: str) -> str:
-    """*text* with ``alias.column`` become ``column``.
+def without_qualifiers(text: str, names: Collection[tuple[str, ...]]) -> str:
+    """*text* with ``name.column`` become ``column`` for all *names*, each in its parts.
 
-    >>> without_prefix("((r.x)::text = 'r.x'::text)", "r")
-    "((x)::text = 'r.x'::text)"
+    >>> without_qualifiers('U0."x" = u0.f(a.u0) AND "A"."x"', {("u0",), ("A",)})
+    '"x" = u0.f(a.u0) AND "x"'
+    """
+    tokens = [token for token in scan(text) if "COMMENT" not in token.name]
+    words = [text[token.start : token.end + 1] for token in tokens]
+    parts = [_identifier(word) for word in words]
+    pieces: list[str] = []
+    end = at = 0
+    while at < len(words):
+        last = at + 1
+        while last + 1 < len(words) and words[last] == "." and parts[last + 1] is not None:
+            last += 2
+        # From `at` to before `last` there is a whole name; what is called is a function.
+        name = tuple(part for part in parts[at : last - 1 : 2] if part is not None)
+        if name in names and words[last : last + 1] != ["("]:
+            pieces.append(text[end : tokens[at].start])
+            end = tokens[last - 1].start
+        at = last
+    return "".join([*pieces, text[end:]])
+
+
+def _identifier(word: str) -> str | None:
+    """The name that a token is, if it is one."""
+    if len(word) > 1 and word[0] == word[-1] == '"':
+        return word[1:-1].replace('""', '"')
+    return word.lower() if word[:1].isalpha() or word[:1] == "_" else None
+
+
+def with_schemas(text: str, tables: Mapping[str, str]) -> str:
+    """*text* with each of *tables* that its subqueries read called by the name that is given for it.
+
+    >>> with_schemas("a IN (SELECT U0.a FROM t U0) AND b = 'FROM t' AND c = t", {"t": "s.t"})
+    "a IN (SELECT U0.a FROM s.t U0) AND b = 'FROM t' AND c = t"
     """
     tokens = list(scan(text))
     pieces: list[str] = []
     end = 0
+    for word, token, following in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        name = tables.get(text[token.start : token.end + 1])
+        if word.name == "FROM" and name is not None and following.name != "ASCII_46":
+            pieces += [text[end : token.start], name]
+            end = token.end + 1
+    return "".join([*pieces, text[end:]])
+
+
+def without_prefix(text: str, alias: str) -> str:
+    """*text* with ``alias.column`` become ``column``, but not in subqueries, where it may be another one.
+
+    >>> without_prefix("((r.x)::text = 'r.x'::text)", "r")
+    "((x)::text = 'r.x'::text)"
+    >>> without_prefix("r.x IN (SELECT r.y FROM r) AND r.z", "r")
+    'x IN (SELECT r.y FROM r) AND z'
+    """
+    tokens = list(scan(text))
+    pieces: list[str] = []
+    # Of each parenthesis that is open: whether there is a subquery in it.
+    opened: list[bool] = [False]
+    end = 0
     for token, following in pairwise(tokens):
+        if token.name == "ASCII_40":
+            opened.append(opened[-1] or following.name == "SELECT")
+        elif token.name == "ASCII_41":
+            opened.pop()
         is_alias = token.name == "IDENT" and text[token.start : token.end + 1] == alias
-        if is_alias and text[following.start : following.end + 1] == ".":
+        if is_alias and not opened[-1] and text[following.start : following.end + 1] == ".":
             pieces.append(text[end : token.start])
             end = following.end + 1
     return "".join([*pieces, text[end:]])

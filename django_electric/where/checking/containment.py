@@ -10,10 +10,8 @@ from django_electric.where.sql import within_sql
 from django_electric.where.subqueries import Subselected
 from django_electric.where.types import is_enum
 
-_COMPARED = frozenset(
-    "bool int2 int4 int8 oid uuid date timestamp timestamptz time text varchar bpchar numeric float4"
-    " float8".split()
-)
+_NAMES = "bool int2 int4 int8 oid uuid date timestamp timestamptz time text varchar bpchar numeric float4 float8"
+_COMPARED = frozenset(_NAMES.split())
 """Types whose values are told apart by their texts in the log, or by something as plain. Enums are too."""
 
 
