@@ -115,6 +115,8 @@ class Engine:
         """Shapes whose first rows could not be read, while their rows leave the catalogue."""
         self._filled: list[Filled] = []
         """Shapes whose first rows are complete: the catalogue is to be told."""
+        self._complete_later: list[events.SnapshotComplete] = []
+        """Shapes that have all first rows, but a move is under way."""
         self._reads: dict[bytes, events.MoveRead] = {}
         """Rows that come into their logs once the stream has passed a marker."""
         self._unsynced: set[str] = set()
@@ -438,9 +440,13 @@ class Engine:
                 )
             else:
                 reason = cast(PartWithParts, read.shape).moved(read.snapshot, read.members)
-                self.builder.take_moves(shape, (), reason)
-                if not reason:
-                    self.builder.take_moves(shape, *shape.settle(0, self.builder.position))
+                if reason:
+                    self.builder.give_up(shape, reason)
+                else:
+                    self.builder.settle_moves(shape)
+        later, self._complete_later = self._complete_later, []
+        for event in later:
+            self.inbox.put(event)
 
     def _move_failed(self, event: events.MoveFailed) -> None:
         if event.shape.log_handle in self._shapes:
@@ -452,7 +458,11 @@ class Engine:
     def _snapshot_complete(self, event: events.SnapshotComplete) -> None:
         # Readers have been told how far the logs go: what was held back for this one has to be in it first.
         self.pipeline.flush()
-        if event.handle not in self._shapes:
+        shape = self._shapes.get(event.handle)
+        if shape is None:
+            return
+        if isinstance(shape, MovingShape) and shape.is_behind:
+            self._complete_later.append(event)
             return
         try:
             event.writer.finish()

@@ -98,7 +98,7 @@ class Pipeline:
         if self._complete > self.flushed.published:
             self.flushed.published = self._complete
             self.flushed.received = max(self.flushed.received, self._complete)
-        self._announcer.reached(self.builder.processed_tx)
+        self._announcer.reached(self.builder.complete_tx)
 
 
 def _arriving(stream: ReplicationConnection) -> Iterator[bytes]:

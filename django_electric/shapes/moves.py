@@ -168,6 +168,13 @@ class _Effect(NamedTuple):
     value: Value
 
 
+class _Cause(NamedTuple):
+    """A transaction by which subqueries turned."""
+
+    xid: int
+    tx: int
+
+
 class _Move(NamedTuple):
     """Rows are being read: what the log is going to be told with them."""
 
@@ -391,12 +398,15 @@ class PartWithParts(Moving):
 class MovingShape(Moving):
     """A shape whose condition has subqueries."""
 
-    __slots__ = ("_causes",)
+    __slots__ = ("_causes", "_ended", "_has_spilt")
 
     def __init__(self, handle: str, definition: ShapeDefinition, sink: Sink) -> None:
         super().__init__(handle, definition, sink)
-        self._causes: list[int] = []
+        self._causes: list[_Cause] = []
         """Transactions by which subqueries turned, that no move has told of."""
+        self._ended: tuple[list[int], list[bytes]] = ([], [])
+        """What the transaction that has just ended gave."""
+        self._has_spilt = False
 
     def _entries(
         self, view: View, plan: RowPlan, headers: Headers, op: int, old: Row | None, new: Row | None
@@ -449,6 +459,13 @@ class MovingShape(Moving):
         """By the handles of all its subqueries, the queries of what they give."""
         return {part.handle: members_statement(part.definition) for part in self.all_parts()}
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether rows are being read that the log is to have."""
+        return self.keeps or any(
+            isinstance(part, Moving) and part.keeps for part in self.all_parts()
+        )
+
     def starting(self) -> Iterator[Moving]:
         """All that may have kept changes of a transaction that is still under way."""
         yield from (part for part in self.all_parts() if isinstance(part, Moving))
@@ -460,19 +477,58 @@ class MovingShape(Moving):
 
     # -- moves -------------------------------------------------------------------------------------
 
-    def settle(self, xid: int, position: int) -> tuple[list[MoveRequest], str]:
-        """A transaction has ended: tell of what has turned, or say what has to be read for that.
+    def end_transaction(self, xid: int, tx: int) -> str:
+        """See `RoutedShape`; what it gave is appended by `settle`, which has to be called then."""
+        if self.keeps:
+            return super().end_transaction(xid, tx)
+        ops, texts, rotates = self.ops, self.texts, self.rotates
+        self.ops, self.texts, self.rotates = [], [], ""
+        if tx <= self.sink.last_tx or self.sees(xid, tx):
+            return ""
+        self._ended = ops, complete(texts) if texts else []
+        return rotates
 
-        *position*: LSN behind the transaction and before any other, where the log may tell of it. Why the
-        shape has to be rotated instead, or an empty string.
+    def spill(self, xid: int, tx: int) -> None:
+        super().spill(xid, tx)
+        self._has_spilt = not self.keeps
+
+    def abandon_transaction(self) -> None:
+        super().abandon_transaction()
+        self._has_spilt = False
+
+    def settle(self, xid: int, tx: int) -> tuple[list[MoveRequest], str]:
+        """All shapes and subqueries have ended a transaction: append what it gave, tell of what has turned by
+        it, or say what has to be read for that. Why the shape has to be rotated instead, or an empty string.
+
+        The offset of a log's end says up to which transaction it is complete (PROTOCOL section 5). So what
+        a transaction gives whose move is not told yet stands right before it.
         """
         if self.held is not None:
             return [], ""
-        if xid and any(part.members.turned for part in self.all_parts()):
-            self._causes.append(xid)
+        if any(part.members.turned for part in self.all_parts()):
+            self._causes.append(_Cause(xid, tx))
         batch: list[bytes] = []
         requests, reason = self._settle(batch)
-        self._append(position, batch)
+        (ops, entries), self._ended = self._ended, ([], [])
+        at = tx - 1 if self.is_behind and not self._has_spilt else tx
+        self._has_spilt = False
+        if not reason:
+            self._append(at, [*entries, *batch], ops)
+        return requests, reason
+
+    def unsettled(self, position: int) -> tuple[list[MoveRequest], str]:
+        """A subquery has been read: tell of what has turned. *position* is behind all transactions."""
+        batch: list[bytes] = []
+        return self._settle_behind(position, batch)
+
+    def _settle_behind(self, position: int, batch: list[bytes]) -> tuple[list[MoveRequest], str]:
+        first = self._causes[0].tx if self._causes else None
+        requests, reason = self._settle(batch)
+        if self.is_behind and first is not None:
+            # More is to be told, of a transaction that the log's end must not claim.
+            position = first - 1
+        if not reason:
+            self._append(max(position, self.sink.last_tx + 1), batch)
         return requests, reason
 
     def _settle(self, batch: list[bytes]) -> tuple[list[MoveRequest], str]:
@@ -487,11 +543,15 @@ class MovingShape(Moving):
             request = self._settle_turns(turns, batch)
             if request is not None:
                 requests.append(request)
+        if not self.is_behind:
+            self._causes = []
         return requests, ""
 
     def _settle_turns(self, turns: Sequence[_Turn], batch: list[bytes]) -> MoveRequest | None:
         """Tell of what goes; what comes has to be read."""
-        causes, self._causes = self._causes, []
+        xids = list(dict.fromkeys(xid for xid, _ in self._causes))
+        if not any(isinstance(part, Moving) and part.keeps for part in self.all_parts()):
+            self._causes = []
         grows = {
             one.dependency: one.grows
             for _, one in self.plan.literals()
@@ -500,14 +560,14 @@ class MovingShape(Moving):
         coming = [turn for turn in turns if (turn.change > 0) == grows[turn.number]]
         gone = self._tell(turn for turn in turns if (turn.change > 0) != grows[turn.number])
         if gone:
-            batch.append(move_event("move-out", self._patterns(gone), causes))
+            batch.append(move_event("move-out", self._patterns(gone), xids))
         before = condition_sql(self.plan, told_sql(self.told))
         come = self._tell(coming)
         if not come:
             return None
         statement = self._statement(come, before)
         self._untell(coming)
-        self._move = _Move(coming, self._patterns(come), causes)
+        self._move = _Move(coming, self._patterns(come), xids)
         return MoveRequest(self, statement)
 
     def _patterns(self, effects: Iterable[_Effect]) -> list[Pattern]:
@@ -558,14 +618,14 @@ class MovingShape(Moving):
                 if rows:
                     batch.append(end)
                 self._tell(move.turns)
-        requests, reason = self._settle(batch)
-        self._append(position, batch)
-        return requests, reason
+        return self._settle_behind(position, batch)
 
-    def _append(self, position: int, batch: Sequence[bytes]) -> None:
-        if batch:
-            at = max(position, self.sink.last_tx + 1)
-            self.sink.append(at, list(range(len(batch))), batch)
+    def _append(self, tx: int, entries: Sequence[bytes], ops: Sequence[int] = ()) -> None:
+        """*ops*: those of the first entries; the others come after them."""
+        if entries:
+            start = ops[-1] + 1 if ops else 0
+            more = range(start, start + len(entries) - len(ops))
+            self.sink.append(tx, [*ops, *more], entries)
 
 
 def _tagged(

@@ -214,6 +214,8 @@ class TransactionBuilder:
         """LSN behind the last commit: for what a log tells of its own, before anything that is to come. Nothing
         commits in the bytes of a commit's record."""
         self._between: list[Callable[[], None]] = []
+        self._behind: dict[str, int] = {}
+        """By the handles of shapes whose moves are under way, up to which ``tx`` their logs are complete."""
         self.processed_tx = 0
         """``tx`` of the last transaction that is complete: one that comes again is passed over."""
         self.changes = 0
@@ -304,7 +306,8 @@ class TransactionBuilder:
         self.position = max(self.position, tx + 1)
         if self.router.moving:
             for handle in {shape.log_handle for shape in self._touched.values()}:
-                self._settle(handle, xid)
+                if (moving := self.router.moving.get(handle)) is not None:
+                    self.take_moves(moving, *moving.settle(xid, tx))
         if not self._skips:
             if self._op:
                 self.recent.add(xid, tx, self._kept, self._kept_bytes)
@@ -323,26 +326,39 @@ class TransactionBuilder:
         self.router.remove(shape)
         self.outcome.rotations.append(Rotation(shape, reason))
 
-    def _settle(self, handle: str, xid: int) -> None:
-        shape = self.router.moving.get(handle)
-        if shape is not None:
-            self.take_moves(shape, *shape.settle(xid, self.position))
-
     def begin(self, shape: MovingShape, snapshot: PgSnapshot, members: Mapping[str, Rows]) -> str:
         """See `MovingShape.begin`."""
         reason = shape.begin(snapshot, members)
         if not reason:
             for moving in shape.starting() if self._is_open else ():
                 moving.take_up_open(self._xid, self._tx)
-            self.between(lambda: self._settle(shape.handle, 0))
+            self.between(lambda: self.settle_moves(shape))
         return reason
 
-    def take_moves(self, shape: RoutedShape, requests: Sequence[MoveRequest], reason: str) -> None:
+    def settle_moves(self, shape: MovingShape) -> None:
+        """Subqueries of *shape* have been read: tell of what has turned."""
+        if self.router.moving.get(shape.handle) is shape:
+            self.take_moves(shape, *shape.unsettled(self.position))
+
+    def take_moves(self, shape: MovingShape, requests: Sequence[MoveRequest], reason: str) -> None:
         """What has become of a move: rows are to be read, or the shape is to be rotated."""
         if reason:
             self.give_up(shape, reason)
-        elif requests:
+            return
+        if requests:
             self.outcome.moves += requests
+        if shape.is_behind:
+            self._behind.setdefault(shape.handle, self.processed_tx)
+        else:
+            self._behind.pop(shape.handle, None)
+
+    @property
+    def complete_tx(self) -> int:
+        """``tx`` up to which all logs are complete: a move that is under way belongs to what was processed."""
+        if self._behind:
+            there = self.router.moving
+            self._behind = {h: tx for h, tx in self._behind.items() if h in there}
+        return min(self.processed_tx, *self._behind.values()) if self._behind else self.processed_tx
 
     def between(self, do: Callable[[], None]) -> None:
         """Call *do* when no transaction is under way."""

@@ -43,6 +43,8 @@ class Follower:
     def __init__(self, followers: Followers, params: Mapping[str, str]) -> None:
         self.params = dict(params)
         self.rows: dict[str, dict[str, str | None]] = {}
+        self.tags: dict[str, tuple[list[str], list[bool]]] = {}
+        """Of the rows of a shape with subqueries: their tags, and which conditions are true of them."""
         self.columns: tuple[str, ...] = ()
         self.handle = ""
         self.offset = "-1"
@@ -65,6 +67,11 @@ class Follower:
         self._asked = ""
         """The latest request, and when: for messages."""
         self.task: Future[None] | None = None
+
+    @property
+    def _has_moves(self) -> bool:
+        """Transactions that a move's query has seen come before it, others behind: not always as they committed."""
+        return "(SELECT" in self.params.get("where", "")
 
     def __repr__(self) -> str:
         return (
@@ -131,7 +138,7 @@ class Follower:
         if response.headers.get("electric-handle") == self.handle:
             raise Fault("409 names the handle that it refuses")
         self.refetches += 1
-        self.rows, self.handle, self.offset = {}, "", "-1"
+        self.rows, self.tags, self.handle, self.offset = {}, {}, "", "-1"
         self.is_up_to_date = self._is_open = False
         self._last, self.seen_lsn = (0, -1), -1
 
@@ -158,11 +165,13 @@ class Follower:
                 if self._is_open:
                     raise Fault("up to date in the middle of a transaction")
                 self.seen_lsn = max(self.seen_lsn, lsn)
+            elif "event" in message["headers"]:
+                self._move(message["headers"])
             elif control is None:
                 self._apply(message)
             elif control != "snapshot-end":
                 raise Fault(f"an unknown message {message}")
-        if self._last[0] and _position(self.offset) < self._last:
+        if self._last[0] and _position(self.offset) < self._last and not self._has_moves:
             raise Fault(f"the offset {self.offset} lies before the last message {self._last}")
         self.is_up_to_date = is_up_to_date
 
@@ -172,7 +181,7 @@ class Follower:
         operation, value = headers["operation"], message["value"]
         if "lsn" in headers:
             self._check_order(headers)
-        elif operation != "insert" or self._last[0]:
+        elif operation != "insert" or (self._last[0] and not headers.get("is_move_in")):
             raise Fault(f"a message without an LSN after the snapshot: {message}")
         match operation:
             case "insert":
@@ -181,25 +190,63 @@ class Follower:
                 if set(value) != set(self.columns):
                     raise Fault(f"an insert that lacks columns: {message}")
                 self.rows[key] = value
+                self._tag(message)
                 self._check_key(key)
             case "update":
                 if key not in self.rows:
                     raise Fault(f"update of a row that is not there: {message}")
                 self._check_old(message, self.rows[key])
                 self.rows[key] = {**self.rows[key], **value}
+                self._tag(message)
                 self._check_key(key)
             case "delete":
                 if key not in self.rows:
                     raise Fault(f"delete of a row that is not there: {message}")
                 gone = self.rows.pop(key)
+                self.tags.pop(key, None)
                 if any(gone[name] != text for name, text in value.items()):
                     raise Fault(f"delete of another row than {gone}: {message}")
             case _:
                 raise Fault(f"an unknown operation: {message}")
 
+    def _tag(self, message: dict[str, Any]) -> None:
+        """PROTOCOL section 12.2."""
+        headers, key = message["headers"], message["key"]
+        if "tags" not in headers:
+            if key in self.tags:
+                raise Fault(f"a message without tags: {message}")
+            return
+        before = self.tags.get(key, ([], []))[0]
+        if headers["operation"] == "update":
+            if set(headers["removed_tags"]) != set(before) - set(headers["tags"]):
+                raise Fault(f"the row had the tags {before}: {message}")
+        elif "removed_tags" in headers:
+            raise Fault(f"tags are removed from a row that is new: {message}")
+        self.tags[key] = headers["tags"], headers["active_conditions"]
+        if not self._holds(key):
+            raise Fault(f"a row of which no alternative is true: {message}")
+
+    def _move(self, headers: dict[str, Any]) -> None:
+        """PROTOCOL section 12.3."""
+        if not headers["patterns"]:
+            raise Fault("a move of nothing")
+        for key, (tags, active) in list(self.tags.items()):
+            for pattern in headers["patterns"]:
+                at = pattern["pos"]
+                if any(tag.split("/")[at] == pattern["value"] for tag in tags):
+                    active[at] = headers["event"] == "move-in"
+            if not self._holds(key):
+                del self.rows[key], self.tags[key]
+
+    def _holds(self, key: str) -> bool:
+        tags, active = self.tags[key]
+        return any(
+            all(active[at] for at, slot in enumerate(tag.split("/")) if slot) for tag in tags
+        )
+
     def _check_order(self, headers: dict[str, Any]) -> None:
         position = int(headers["lsn"]), int(headers["op_position"])
-        if position <= self._last:
+        if position <= self._last and not self._has_moves:
             raise Fault(f"{position} comes after {self._last}")
         if position[0] != self._last[0]:
             if self._is_open:
