@@ -152,7 +152,7 @@ class TestTables:
 
         known = Registry()
         known.add_policy(Issue, OfProject)
-        select = 'SELECT U0."id" FROM "public"."demo_project" U0 WHERE U0."key" = 'A''
+        select = """SELECT U0."id" FROM "public"."demo_project" U0 WHERE U0."key" = 'A'"""
         assert access_to_table(ISSUES, ann, known).where == f'("project_id" IN ({select}))'
 
     def test_a_queryset_that_is_no_shape_is_an_error(self, ann: User) -> None:
