@@ -145,6 +145,16 @@ class TestTables:
         with pytest.raises(Refused):
             access_to_table(TableName("public", "demo_issue_missing"), ann, known)
 
+    def test_a_policy_may_read_other_tables(self, ann: User) -> None:
+        class OfProject(ShapePolicy):
+            def rows(self, user: Any) -> Any:
+                return Issue.objects.filter(project__in=Project.objects.filter(key="A"))
+
+        known = Registry()
+        known.add_policy(Issue, OfProject)
+        select = """SELECT U0."id" FROM "public"."demo_project" U0 WHERE U0."key" = 'A'"""
+        assert access_to_table(ISSUES, ann, known).where == f'("project_id" IN ({select}))'
+
     def test_a_queryset_that_is_no_shape_is_an_error(self, ann: User) -> None:
         class Joined(ShapePolicy):
             def rows(self, user: Any) -> Any:

@@ -27,6 +27,7 @@ from django_electric.where import (
     parse_where,
     table_names,
 )
+from django_electric.where.clause import MAX_BYTES
 from django_electric.where.nodes import TRUE
 from django_electric.where.rewriting import without_qualifiers
 
@@ -163,6 +164,10 @@ class DependencyReader:
     def _condition(self, subquery: Subquery, inner: FoundTable) -> Where | None:
         if subquery.condition is None:
             return None
+        if len(subquery.condition) > MAX_BYTES:
+            # Said before it is read: each of the conditions in it would be, one after the other.
+            message = f"clause is bigger than maximum size of {MAX_BYTES} bytes"
+            raise WhereError(message, is_final=True)
         usable = [c for c in inner.relation.columns if not c.is_generated]
         types = {c.name: c.evaluator_type for c in usable}
         analyse = inner.analyse and _analyse_unqualified(inner.analyse, subquery.scope)

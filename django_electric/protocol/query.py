@@ -70,7 +70,8 @@ TABLE: Final = Parameter("table", str, _TEXT,
     "The table: `name`, or `schema.name`. A name with capitals or special characters stands in double quotes.",
     "items", is_required=True)
 WHERE: Final = Parameter("where", str, _TEXT,
-    "The condition that a row must meet: what may follow `WHERE` in SQL, without volatile functions.",
+    "The condition that a row must meet: what may follow `WHERE` in SQL, without volatile functions."
+    " `column IN (SELECT column FROM table WHERE …)` may be part of it.",
     "priority > 3 AND title ILIKE $1")
 PARAMS: Final = Parameter("params", str, _VALUES,
     "The values of `$1`, `$2`, … in `where`: `params[1]=…&params[2]=…`.",

@@ -42,7 +42,8 @@ from django_electric.where.nodes import (
     Test,
     Truth,
 )
-from django_electric.where.subqueries import Source, check, column_name, selected, table_of
+from django_electric.where.rewriting import Source
+from django_electric.where.subqueries import check, column_name, selected, table_of
 
 _PREFIX = "SELECT 1 WHERE "
 _ORDER_PREFIX = "SELECT 1 ORDER BY "

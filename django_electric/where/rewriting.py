@@ -1,13 +1,15 @@
-"""Changes to the text of a clause, token by token, for a clause that only Postgres understands."""
+"""The text of a clause, token by token: parts of it, and changes for a clause that only Postgres understands."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import pairwise
+from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
-from pglast.parser import ParseError, parse_sql_json, scan
+from pglast.parser import ParseError, Token, parse_sql_json, scan
 
 from django_electric.where.errors import WhereError
 
@@ -144,3 +146,63 @@ def without_prefix(text: str, alias: str) -> str:
             pieces.append(text[end : token.start])
             end = following.end + 1
     return "".join([*pieces, text[end:]])
+
+
+# --- The text of a statement ------------------------------------------------------------------------
+
+
+class Statement(NamedTuple):
+    """The text of a subquery and of its condition, as in `Subquery`."""
+
+    text: str
+    condition: str | None
+
+
+class Source:
+    """The text of a clause, token by token; the tree does not tell where a subquery ends."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @cached_property
+    def _tokens(self) -> list[Token]:
+        return [token for token in scan(self._text) if "COMMENT" not in token.name]
+
+    @cached_property
+    def _bytes(self) -> Sequence[int]:
+        """Of each character, where it stands in UTF-8."""
+        if self._text.isascii():
+            return range(len(self._text) + 1)
+        return list(accumulate((len(one.encode()) for one in self._text), initial=0))
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        """Which token begins at which byte."""
+        return {self._bytes[token.start]: place for place, token in enumerate(self._tokens)}
+
+    @cached_property
+    def _ends(self) -> dict[int, int]:
+        """Which token closes the parenthesis that a token opens."""
+        ends: dict[int, int] = {}
+        opened: list[int] = []
+        for place, token in enumerate(self._tokens):
+            if token.name == "ASCII_40":
+                opened.append(place)
+            elif token.name == "ASCII_41" and opened:
+                ends[opened.pop()] = place
+        return ends
+
+    def statement(self, at: int, *, has_condition: bool) -> Statement:
+        """The subquery whose IN stands at byte *at*."""
+        tokens = self._tokens
+        first = self._places[at] + 1
+        while tokens[first].name != "SELECT":
+            first += 1
+        end = tokens[self._ends[first - 1]].start
+        text = self._text[tokens[first].start : end]
+        if not has_condition:
+            return Statement(text, None)
+        # Before its condition there are only names.
+        where = next(place for place in range(first, len(tokens)) if tokens[place].name == "WHERE")
+        start = tokens[where].end + 1
+        return Statement(text, " " * self._bytes[start] + self._text[start:end])

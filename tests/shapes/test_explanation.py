@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from django_electric.shapes.explanation import Road, explain
+from django_electric.shapes.explanation import Road, explain, explain_definition
 from django_electric.where import DelegatedWhere, Lookup, Where, parse_where
 from django_electric.where.lookups import Holds
-from tests.shapes.world import ITEMS
+from tests.shapes.world import ITEMS, define
 
 TYPES = {c.name: c.evaluator_type for c in ITEMS.columns} | {"n": "numeric"}
 
@@ -54,6 +55,19 @@ def test_what_postgres_evaluates_may_have_an_index_in_front() -> None:
         found = explain(DelegatedWhere(tree, "whatever()", frozenset(("id",))))
         assert (found.road, found.is_delegated) == (road, True)
         assert "delegated" in str(found)
+
+
+def test_subqueries_are_kept_in_memory() -> None:
+    inner = replace(define(where="id = 7"), columns=("id",))
+    condition = f'("id" IN ({inner.subselect})) AND "done"'
+    found = explain_definition(replace(define(), where=condition, dependencies=(inner,)))
+    assert found.road == "subqueries"
+    (read,) = found.subqueries
+    assert (read.table, read.columns, read.how.road) == ('"public"."items"', ("id",), "index")
+    for said in ('kept in the worker\'s memory: "id" of "public"."items"', "\"id\" equals '7'"):
+        assert said in str(found)
+    assert json.loads(json.dumps(found.to_json()))["subqueries"][0]["columns"] == ["id"]
+    assert explain_definition(inner) == explain(inner.parsed_where())
 
 
 def test_elements_of_arrays_are_named() -> None:

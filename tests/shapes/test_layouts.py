@@ -170,3 +170,13 @@ def test_a_message_is_read_as_it_was_written() -> None:
 def test_a_message_that_makes_no_sense_is_refused(text: str | bytes) -> None:
     with pytest.raises(DecodeError, match="malformed"):
         parse_schema_change(text)
+
+
+def test_columns_that_are_compared_with_a_subquery_count_as_filtered() -> None:
+    inner = replace(define(), columns=("text",))
+    outer = replace(
+        define(columns=("id",)), where=f'"text" IN ({inner.subselect})', dependencies=(inner,)
+    )
+    assert outer.filtered_columns == {"text"}
+    assert 'column "text"' in mismatch(shape(outer), described(RETYPED))
+    assert not mismatch(shape(outer), described(WIDER))

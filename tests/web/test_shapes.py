@@ -14,7 +14,7 @@ from django_electric.conf import ElectricSettings
 from django_electric.models import Shape
 from django_electric.protocol.access import Access
 from django_electric.protocol.identifiers import TableName
-from django_electric.protocol.params import InvalidRequest, ShapeRequest, parse
+from django_electric.protocol.params import InvalidRequest, ShapeRequest, nest, parse
 from django_electric.web import database
 from django_electric.web.database import DatabaseThreads, DatabaseUnreachable
 from django_electric.web.shapes import (
@@ -142,6 +142,40 @@ async def test_a_shape_whose_column_changed_its_type_is_rotated(
     after = await find(shapes)
     assert (after.rotated == before.handle) is is_rotated
     assert (after.handle != before.handle) is is_rotated
+
+
+async def test_a_subquery_on_a_table_whose_column_changed_its_type(
+    shapes: Shapes, threads: DatabaseThreads
+) -> None:
+    where = "id IN (SELECT o.id FROM other_items o WHERE o.value = $1)"
+    query = {"where": where, "params[1]": "a"}
+    wanted = parse(nest([("table", "items"), ("offset", "-1"), *query.items()])).shape
+
+    await alter(threads, "CREATE TABLE other_items (id int PRIMARY KEY, value text)")
+
+    async def look() -> Found:
+        found = await shapes.find(wanted, may_register=True)
+        assert isinstance(found, Found)
+        return found
+
+    try:
+        before = await look()
+        (inner,) = before.definition.dependencies
+        assert inner.subselect in (before.definition.where or "")
+        row = await threads.run(Shape.objects.get, handle=before.handle)
+        assert row.to_definition() == before.definition
+        assert row.explain().subqueries[0].table == '"public"."other_items"'
+        assert (await look()).handle == before.handle
+        await alter(threads, "ALTER TABLE other_items ALTER value TYPE varchar(50)")
+        assert (await look()).rotated == before.handle
+    finally:
+        await alter(threads, "DROP TABLE other_items")
+
+
+async def test_subqueries_read_tables_that_exist(shapes: Shapes) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await find(shapes, where="id IN (SELECT id FROM nope)")
+    assert set(refused.value.errors) == {"table"}
 
 
 async def test_a_table_made_anew_is_another_shape(shapes: Shapes, threads: DatabaseThreads) -> None:

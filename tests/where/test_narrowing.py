@@ -10,7 +10,11 @@ from django_electric.where import (
     Analysis,
     EvaluationError,
     Locale,
+    Scope,
+    Subqueries,
+    Subselected,
     Where,
+    WhereError,
     delegated_where,
     parse_where,
 )
@@ -40,6 +44,18 @@ def row(**values: str) -> tuple[str | None, ...]:
 
 def test_the_examples_are_right() -> None:
     assert doctest.testmod(module).failed == 0
+
+
+def test_beside_subqueries_only_what_never_fails() -> None:
+    found = Subselected("SELECT 1", ("int4",))
+    subqueries = Subqueries(Scope(frozenset()), lambda _: found)
+    outer = parse_where("owner IN (SELECT id FROM t)", TYPES, subqueries=subqueries)
+    both = within(outer, where("done OR id > 5"))
+    assert both.sql == '("owner" IN (SELECT 1)) AND ("done" OR ("id" > 5))'
+    assert (both.subselects, both.columns) == (("SELECT 1",), {"owner", "done", "id"})
+    for inner in (where("1 / id = 2"), asked_of_postgres("f(title)", "title")):
+        with pytest.raises(WhereError, match="cannot stand beside a subquery"):
+            within(outer, inner)
 
 
 def test_both_must_be_met() -> None:
