@@ -18,6 +18,7 @@ import httpx
 import psycopg
 import pytest
 
+from tests.oracle.clauses import quote
 from tests.support.followers import Followers
 from tests.support.server import ElectricServer
 from tests.support.waiting import eventually
@@ -48,7 +49,7 @@ class Tables:
             key = f", PRIMARY KEY ({', '.join(table['pk'])})" if table["pk"] else ""
             self.server_sql.append(f"CREATE TABLE {name} ({columns}{key})")
             for row in table["rows"]:
-                values = ", ".join("NULL" if v is None else f"'{v}'" for v in row)
+                values = ", ".join("NULL" if v is None else quote(v) for v in row)
                 self.server_sql.append(f"INSERT INTO {name} VALUES ({values})")
         self.names = list(vector["tables"])
 
