@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar, Final, NamedTuple, cast
+from typing import ClassVar, Final, NamedTuple, Protocol, cast
 
 from django_electric.postgres.pgoutput import Row
 from django_electric.postgres.xid import PgSnapshot
@@ -183,11 +183,20 @@ class _Move(NamedTuple):
     xids: Sequence[int] = ()
 
 
+class Index(Protocol):
+    """Where a shape is filed by what it has been told."""
+
+    def look_at(self, shape: Moving) -> None: ...
+
+    def turned(self, shape: Moving, number: int, row: Value, change: int) -> None: ...
+
+
 class Moving(RoutedShape):
     """A shape, or a subquery, whose condition has subqueries."""
 
-    __slots__ = ("_changes", "_kept", "_kept_bytes", "_move", "_plans", "parts", "plan", "told")
-    is_moving: ClassVar[bool] = True
+    __slots__ = (
+        "_changes", "_kept", "_kept_bytes", "_move", "_plans", "anchors", "indexes", "parts", "plan", "told",
+    )  # fmt: skip
 
     def __init__(self, handle: str, definition: ShapeDefinition, sink: Sink) -> None:
         super().__init__(handle, definition, sink)
@@ -201,6 +210,11 @@ class Moving(RoutedShape):
         self._kept: list[Kept] = []
         self._kept_bytes = 0
         self._move: _Move | None = None
+        self.anchors = _anchors_of(self.plan)
+        """Columns and the number of the subquery that gives them to every row that belongs: one pair of each
+        alternative. None if there is an alternative that has none."""
+        self.indexes: list[Index] = []
+        """Where it is filed."""
 
     def all_parts(self) -> Iterator[PartOfShape | PartWithParts]:
         """Its subqueries and theirs, the innermost first."""
@@ -213,6 +227,15 @@ class Moving(RoutedShape):
     def keeps(self) -> bool:
         """Whether changes are kept: it is starting, or rows are being read."""
         return self.held is not None or self._move is not None
+
+    def _keep_for(self, move: _Move | None) -> None:
+        """Rows are being read from now on, or no more."""
+        self._move = move
+        self._kept_changes()
+
+    def _kept_changes(self) -> None:
+        for index in self.indexes:
+            index.look_at(self)
 
     def route(
         self,
@@ -287,6 +310,7 @@ class Moving(RoutedShape):
     def _begin(self, snapshot: PgSnapshot) -> str:
         """Its first rows are those that *snapshot* sees, and what they are is told; why it cannot go on, or nothing."""
         self.held, self.snapshot = None, snapshot
+        self._kept_changes()
         for kept in self._take_kept():
             if self.sees(kept.xid, kept.tx):
                 continue
@@ -312,6 +336,10 @@ class Moving(RoutedShape):
         for told, part in zip(self.told, self.parts, strict=True):
             told.replace((row, 1) for row in part.members)
             told.settle()
+        for index in self.indexes:
+            for number, told in enumerate(self.told):
+                for row in told:
+                    index.turned(self, number, row, 1)
 
     def _take_turns(self) -> list[_Turn]:
         """What is otherwise by now than what has been told."""
@@ -330,6 +358,8 @@ class Moving(RoutedShape):
         """This is told from now on; what becomes of it."""
         for number, row, change in turns:
             self.told[number].add(row, change)
+            for index in self.indexes:
+                index.turned(self, number, row, change)
         effects = []
         for position, literal in self.plan.literals():
             if isinstance(literal, Contained):
@@ -376,13 +406,14 @@ class PartWithParts(Moving):
             self.definition, condition_sql(self.plan, told_sql(self.told))
         )
         self._untell(turns)
-        self._move = _Move(turns)
+        self._keep_for(_Move(turns))
         return MoveRequest(self, statement)
 
     def moved(self, snapshot: PgSnapshot, rows: Rows) -> str:
         """It has been read; why the shape cannot go on, or nothing."""
         assert self._move is not None, "nothing was asked for"
-        move, self._move = self._move, None
+        move = self._move
+        self._keep_for(None)
         self._tell(move.turns)
         self.members.replace(_canonical(self.definition, rows))
         for kept in self._take_kept():
@@ -567,7 +598,7 @@ class MovingShape(Moving):
             return None
         statement = self._statement(come, before)
         self._untell(coming)
-        self._move = _Move(coming, self._patterns(come), xids)
+        self._keep_for(_Move(coming, self._patterns(come), xids))
         return MoveRequest(self, statement)
 
     def _patterns(self, effects: Iterable[_Effect]) -> list[Pattern]:
@@ -599,7 +630,8 @@ class MovingShape(Moving):
     ) -> tuple[list[MoveRequest], str]:
         """The rows of a move have been read, and the stream has passed *snapshot*; *end* is its message."""
         assert self._move is not None, "nothing was asked for"
-        move, self._move = self._move, None
+        move = self._move
+        self._keep_for(None)
         kept = self._take_kept()
         batch: list[bytes] = []
         for seen in (True, False):
@@ -649,6 +681,20 @@ def _canonical(definition: ShapeDefinition, rows: Rows) -> Iterator[tuple[Value,
     names = definition.columns
     read = value_reader([types[name] for name in names], range(len(names)))
     return ((read(row), count) for row, count in rows)
+
+
+def _anchors_of(plan: Plan) -> frozenset[tuple[tuple[str, ...], int]] | None:
+    anchors = set()
+    for literals in plan.alternatives:
+        within = [
+            (one.columns, one.dependency)
+            for one in literals
+            if isinstance(one, Contained) and one.membership == "in"
+        ]
+        if not within:
+            return None
+        anchors.add(within[0])
+    return frozenset(anchors)
 
 
 def _plan_of(definition: ShapeDefinition) -> Plan:
