@@ -54,7 +54,8 @@ from django_electric.replication.syncer import EngineState, Syncer, boot_id
 from django_electric.replication.watch import TableWatch
 from django_electric.shapes.costs import Costs
 from django_electric.shapes.flush import FlushTracker
-from django_electric.shapes.moves import MovingShape, PartWithParts
+from django_electric.shapes.moves import MovingShape
+from django_electric.shapes.moving import PartWithParts
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import Router
 from django_electric.shapes.transactions import Answers, Outcome, Question, TransactionBuilder

@@ -14,7 +14,7 @@ from django_electric.replication.partitions import Link, RowCount
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.layouts import TableLayout
 from django_electric.shapes.members import Value
-from django_electric.shapes.moves import Moving
+from django_electric.shapes.moving import Moving
 from django_electric.storage import SnapshotWriter
 
 

@@ -23,7 +23,8 @@ from django_electric.replication.readers import (
     snapshot_transaction,
 )
 from django_electric.shapes.members import Value
-from django_electric.shapes.moves import MoveRequest, MovingShape
+from django_electric.shapes.moves import MovingShape
+from django_electric.shapes.moving import MoveRequest
 from django_electric.shapes.routed import HELD_BYTES
 
 

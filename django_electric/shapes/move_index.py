@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from django_electric.postgres.pgoutput import Row
 from django_electric.shapes.log_items import View
 from django_electric.shapes.members import Value, value_reader
-from django_electric.shapes.moves import Moving
+from django_electric.shapes.moving import Moving
 
 _Bucket = dict[Moving, int]
 """Shapes, and by how many of their literals each is here."""

@@ -28,7 +28,8 @@ from django_electric.shapes.indexes import Index, Texts, index_for
 from django_electric.shapes.layouts import Described, SchemaChange, mismatch, outdated
 from django_electric.shapes.log_items import View, view_key
 from django_electric.shapes.move_index import MovingIndex
-from django_electric.shapes.moves import Moving, MovingShape
+from django_electric.shapes.moves import MovingShape
+from django_electric.shapes.moving import Moving
 from django_electric.shapes.routed import Evaluator, RoutedShape
 from django_electric.where import EvaluationError, Key, Lookup, Scan, Undecided, Where
 from django_electric.where.lookups import plans_of

@@ -35,9 +35,11 @@ from django_electric.postgres.pgoutput import (
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.shapes.layouts import SCHEMA_PREFIX, parse_schema_change
 from django_electric.shapes.log_items import Item, headers_for
-from django_electric.shapes.moves import MoveRequest, MovingShape, Rows
+from django_electric.shapes.moves import MovingShape
+from django_electric.shapes.moving import MoveRequest
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import REMADE, Router, TableRoutes
+from django_electric.shapes.subquery_rows import Rows
 from django_electric.shapes.tallies import Tallies
 
 _NOWHERE: tuple[RoutedShape, ...] = ()

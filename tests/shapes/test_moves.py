@@ -24,7 +24,8 @@ from django_electric.protocol.identifiers import TableName
 from django_electric.protocol.params import ShapeParams
 from django_electric.protocol.resolve import resolve
 from django_electric.shapes.definition import ShapeDefinition
-from django_electric.shapes.moves import MoveRequest, Moving, MovingShape, PartWithParts
+from django_electric.shapes.moves import MovingShape
+from django_electric.shapes.moving import MoveRequest, Moving, PartWithParts
 from django_electric.shapes.router import Router
 from django_electric.shapes.tags import RowPlan
 from django_electric.shapes.transactions import TransactionBuilder
