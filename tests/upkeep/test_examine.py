@@ -19,7 +19,7 @@ from django_electric.upkeep import examine as module
 from django_electric.upkeep.examine import examine, is_writable
 from django_electric.upkeep.facts import TableFacts
 from django_electric.upkeep.probes import findings
-from tests.upkeep.shapes import register
+from tests.upkeep.shapes import register, register_reader
 
 pytestmark = pytest.mark.usefixtures("postgres_cluster")
 
@@ -72,6 +72,18 @@ def test_the_tables_of_shapes_are_compared_with_the_publication(in_use: Electric
     assert [found[name].is_published for name in ("items", "others")] == [False, True]
     assert [found[name].has_full_identity for name in ("items", "others")] == [True, False]
     assert examine(in_use).shapes == 3
+
+
+def test_a_table_that_subqueries_read_counts_and_keeps_its_name(in_use: ElectricSettings) -> None:
+    register_reader(in_use, "items", "others")
+    register_reader(in_use, "items", "items")
+    facts = examine(in_use)
+    assert {t.table: (t.shapes, t.readers) for t in facts.tables} == {"items": (2, 0), "others": (0, 1)}  # fmt: skip
+    assert facts.shapes == 2
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE others; CREATE TABLE others (id int PRIMARY KEY)")
+    gone = tables(in_use)["others"]
+    assert (gone.name, gone.exists) == ('"public"."others"', False)
 
 
 def test_a_table_that_was_dropped_keeps_the_name_that_its_shapes_know(
