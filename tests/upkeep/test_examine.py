@@ -122,9 +122,9 @@ def test_shapes_of_another_stream_are_not_ours(settings_of_test: ElectricSetting
 def test_migrations_that_are_not_applied_are_named(settings_of_test: ElectricSettings) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "DELETE FROM django_migrations WHERE app = 'django_electric' AND name LIKE '0003%'"
+            "DELETE FROM django_migrations WHERE app = 'django_electric' AND name LIKE '0004%'"
         )
-    assert examine(settings_of_test).pending_migrations == ("django_electric.0003_owner",)
+    assert examine(settings_of_test).pending_migrations == ("django_electric.0004_reads",)
 
 
 def test_a_database_that_cannot_be_asked_is_a_fact(
