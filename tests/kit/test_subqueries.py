@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
-from django_electric.test import ClientShape, Sandbox
+from django_electric.test import ClientShape, Sandbox, capture
 from django_electric.test.following import Following
 from example_project.demo.models import Comment, Issue, Project
 
@@ -190,6 +190,21 @@ def test_a_savepoint_that_is_rolled_back_takes_moves_along(electric: Sandbox) ->
         electric.assert_shape_equals(shape, Issue.objects.all())
         transaction.set_rollback(True)
     electric.assert_shape_equals(shape, Issue.objects.none())
+
+
+def test_moves_have_room_between_transactions(
+    electric: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if the WAL does not grow at all."""
+    monkeypatch.setattr(capture, "_POSITION", "SELECT pg_current_xact_id()::text, 7::int8")
+    project = make_project()
+    Issue.objects.create(project=project, title="first")
+    shape = follow(electric, "in")
+    for color in ("#ff0000", "#000000", "#ff0000"):
+        Project.objects.update(color=color)
+        electric.assert_shape_equals(shape, SHAPES["in"][1]())
+        Issue.objects.create(project=project, title="next")
+        electric.assert_shape_equals(shape, SHAPES["in"][1]())
 
 
 class TestFollowing:
