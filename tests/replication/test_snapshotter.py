@@ -39,6 +39,7 @@ from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.offset import BEFORE_ALL, LogOffset
 from django_electric.storage import MemoryStorage
 from django_electric.where import parse_where
+from tests.replication.database import reading
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -303,6 +304,18 @@ def test_a_column_that_is_gone_does_so_too(world: World, connection: Connection)
     definition = world.definition()
     connection.execute("ALTER TABLE t DROP COLUMN v")
     assert world.failure(definition).status == 409
+
+
+def test_a_column_that_a_subquery_read_does_so_too(
+    world: World, connection: Connection, settings: ElectricSettings
+) -> None:
+    connection.execute("CREATE TABLE u (id int PRIMARY KEY, n int)")
+    connection.execute("ALTER TABLE u REPLICA IDENTITY FULL")
+    connection.execute(f"ALTER PUBLICATION {settings.publication_name} ADD TABLE u")
+    definition = reading(connection, "t", "id IN (SELECT n FROM u)")
+    connection.execute("ALTER TABLE u RENAME COLUMN n TO m")
+    assert world.failure(definition).status == 409
+    connection.execute("DROP TABLE u")
 
 
 def test_a_thread_goes_on_after_a_failure(world: World, connection: Connection) -> None:
