@@ -21,7 +21,8 @@ from django_electric.replication.readers import failures_explained
 from django_electric.replication.snapshotter import snapshot_end, write_rows
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.members import Value
-from django_electric.shapes.moves import MoveRequest, Moving, MovingShape, PartWithParts
+from django_electric.shapes.moves import MovingShape
+from django_electric.shapes.moving import MoveRequest, Moving, PartWithParts
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import Router
 from django_electric.shapes.snapshot_sql import copy_statement
