@@ -442,10 +442,10 @@ class Engine:
             if isinstance(read.shape, MovingShape):
                 end = snapshot_end(snapshot)
                 self.builder.take_moves(
-                    shape, *shape.moved(snapshot, read.rows, end, self.builder.position)
+                    shape, *shape.moved(snapshot, read.answer, end, self.builder.position)
                 )
             else:
-                reason = cast(PartWithParts, read.shape).moved(snapshot, read.members)
+                reason = cast(PartWithParts, read.shape).moved(snapshot, read.answer)
                 if reason:
                     self.builder.give_up(shape, reason)
                 else:

@@ -14,7 +14,7 @@ from django_electric.replication.partitions import Link, RowCount
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.layouts import TableLayout
 from django_electric.shapes.members import Value
-from django_electric.shapes.moving import Moving
+from django_electric.shapes.moving import MoveAnswer, Moving
 from django_electric.storage import SnapshotWriter
 
 
@@ -62,10 +62,7 @@ class MoveRead(NamedTuple):
     """The rows of a move."""
 
     shape: Moving
-    rows: list[bytes]
-    """Entries, if it is a shape that is moved,"""
-    members: list[tuple[Value, int]]
-    """or what a subquery gives."""
+    answer: MoveAnswer
 
 
 @dataclass(frozen=True, slots=True)

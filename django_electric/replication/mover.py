@@ -23,8 +23,7 @@ from django_electric.replication.readers import (
     snapshot_transaction,
 )
 from django_electric.shapes.members import Value
-from django_electric.shapes.moves import MovingShape
-from django_electric.shapes.moving import MoveRequest
+from django_electric.shapes.moving import MoveAnswer, MoveRequest
 from django_electric.shapes.routed import HELD_BYTES
 
 
@@ -51,15 +50,14 @@ class Mover(Readers[MoveJob]):
         reads = []
         with snapshot_transaction(connection, must_see) as snapshot:
             for job in jobs:
-                shape, query = job.request
+                shape, copy, selects = job.request
                 with failures_explained(connection, shape.definition):
-                    is_whole = isinstance(shape, MovingShape)
-                    rows = self._rows(connection, query) if is_whole else []
-                    members = [] if is_whole else self._members(connection, query)
-                reads.append(MoveRead(shape, rows, members))
+                    rows = self._rows(connection, copy) if copy else []
+                    found = [self._values(connection, select) for select in selects]
+                reads.append(MoveRead(shape, MoveAnswer(rows, found)))
         self._inbox.put(MovesRead(send_marker(connection), snapshot, reads))
 
-    def _members(self, connection: Connection, query: str) -> list[tuple[Value, int]]:
+    def _values(self, connection: Connection, query: str) -> list[tuple[Value, int]]:
         with self._watchdog.watching(connection):
             return read_members(connection, query)
 

@@ -71,15 +71,20 @@ def _where(definition: ShapeDefinition) -> str:
     return f" WHERE ({condition})" if condition else ""
 
 
-def members_statement(definition: ShapeDefinition, condition: str | None = None) -> str:
-    """How often a subquery gives each of its rows: the count, then the values' texts.
+def members_statement(definition: ShapeDefinition) -> str:
+    """How often a subquery gives each of its rows; see `counts_statement`."""
+    return _counts(definition, definition.columns, _where(definition))
 
-    *condition* instead of its own.
-    """
+
+def counts_statement(definition: ShapeDefinition, columns: Sequence[str], condition: str) -> str:
+    """How often the *columns* of a table have which values where *condition* is true: the count, then their texts."""
+    return _counts(definition, columns, f" WHERE {condition}")
+
+
+def _counts(definition: ShapeDefinition, columns: Sequence[str], where: str) -> str:
     types = {c.name: c for c in definition.relation_columns}
-    texts = ", ".join(_text_or_null(types[name]) for name in definition.columns)
-    places = ", ".join(str(at + 2) for at in range(len(definition.columns)))
-    where = _where(definition) if condition is None else f" WHERE {condition}"
+    texts = ", ".join(_text_or_null(types[name]) for name in columns)
+    places = ", ".join(str(at + 2) for at in range(len(columns)))
     return f"SELECT count(*), {texts} FROM {table_sql(definition)}{where} GROUP BY {places}"  # noqa: S608  # quoted
 
 

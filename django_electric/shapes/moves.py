@@ -19,7 +19,6 @@ A subquery whose own condition has subqueries is read anew, whole, whenever thos
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
 
 from django_electric.postgres.pgoutput import Row
 from django_electric.postgres.xid import PgSnapshot
@@ -37,6 +36,7 @@ from django_electric.shapes.members import Value
 from django_electric.shapes.move_sql import (
     LeafSql,
     condition_sql,
+    counts_statement,
     like_sql,
     members_statement,
     told_sql,
@@ -45,18 +45,19 @@ from django_electric.shapes.moving import (
     Cause,
     Effect,
     Move,
+    MoveAnswer,
     MoveRequest,
     Moving,
     PartWithParts,
     Turn,
+    is_wide,
+    minds_nulls,
 )
 from django_electric.shapes.routed import Sink, complete
 from django_electric.shapes.snapshot_sql import move_statement
 from django_electric.shapes.subquery_rows import Rows, canonical_rows
 from django_electric.shapes.tags import Pattern, RowPlan, hash_of, move_event, tags_json
 from django_electric.where.plan import Contained
-
-_NULLS: Final = "what it compares by NOT IN has come to hold a NULL, or holds one no more"
 
 
 class MovingShape(Moving):
@@ -109,7 +110,11 @@ class MovingShape(Moving):
         """
         parts = list(self.all_parts())
         for part in parts:
-            part.members.replace(canonical_rows(part.definition, members.get(part.handle, ())))
+            part.members.replace(
+                canonical_rows(
+                    part.definition, part.definition.columns, members.get(part.handle, ())
+                )
+            )
             part.members.settle()
         for moving in self.starting():
             moving._begin_telling()
@@ -202,8 +207,6 @@ class MovingShape(Moving):
             if isinstance(part, PartWithParts) and (request := part.ask()) is not None
         ]
         if self._move is None and (turns := self._take_turns()):
-            if any(None in turn.row and self.told[turn.number].counts_excluded for turn in turns):
-                return [], _NULLS
             request = self._settle_turns(turns, batch)
             if request is not None:
                 requests.append(request)
@@ -216,23 +219,43 @@ class MovingShape(Moving):
         xids = list(dict.fromkeys(xid for xid, _ in self._causes))
         if not any(isinstance(part, Moving) and part.keeps for part in self.all_parts()):
             self._causes = []
-        grows = {
-            one.dependency: one.grows
-            for _, one in self.plan.literals()
-            if isinstance(one, Contained)
+        contained = [(at, one) for at, one in self.plan.literals() if isinstance(one, Contained)]
+        grows = {one.dependency: one.grows for _, one in contained}
+        wide = {
+            turn.number
+            for turn in turns
+            if None in turn.row and self.told[turn.number].counts_excluded
         }
-        coming = [turn for turn in turns if (turn.change > 0) == grows[turn.number]]
-        gone = self._tell(turn for turn in turns if (turn.change > 0) != grows[turn.number])
+        later = [t for t in turns if t.number in wide or (t.change > 0) == grows[t.number]]
+        gone = self._tell(
+            t for t in turns if t.number not in wide and (t.change > 0) != grows[t.number]
+        )
         if gone:
             batch.append(move_event("move-out", self._patterns(gone), xids))
         before = condition_sql(self.plan, told_sql(self.told))
-        come = self._tell(coming)
-        if not come:
+        effects = self._tell(later, wide)
+        asked = [(at, one) for at, one in contained if is_wide(one, wide)]
+        if not (effects or asked):
             return None
-        statement = self._statement(come, before)
-        self._untell(coming)
-        self._keep_for(Move(coming, self._patterns(come), xids))
-        return MoveRequest(self, statement)
+        copy = self._copy(() if asked else effects, before)
+        parted = self._parted(effects)
+        self._untell(later)
+        self._keep_for(Move(later, *parted, asked, xids))
+        selects = [counts_statement(self.definition, one.columns, before) for _, one in asked]
+        return MoveRequest(self, copy, selects)
+
+    def _parted(self, effects: Iterable[Effect]) -> tuple[list[Pattern], list[Pattern]]:
+        """The patterns of the literals that are false now, and of those that are true."""
+        parted: tuple[list[Effect], list[Effect]] = ([], [])
+        for effect in effects:
+            parted[self._is_true(effect.literal, effect.value)].append(effect)
+        return self._patterns(parted[False]), self._patterns(parted[True])
+
+    def _is_true(self, literal: Contained, value: Value) -> bool:
+        """Of a row that compares *value*, by what has been told."""
+        told = self.told[literal.dependency]
+        holds = told.excludes(value) if minds_nulls(literal) else told.contains(value)
+        return holds is (literal.membership in ("in", "not false"))
 
     def _patterns(self, effects: Iterable[Effect]) -> list[Pattern]:
         dependencies = self.definition.dependencies
@@ -241,25 +264,28 @@ class MovingShape(Moving):
             for position, literal, value in effects
         )
 
-    def _statement(self, come: Iterable[Effect], before: str) -> str:
-        """The rows that match by what is told now, and did not by the condition *before*."""
+    def _copy(self, come: Iterable[Effect], before: str) -> str:
+        """The rows that match by what is told now, and did not by the condition *before*: because of what has
+        come, if that is all that has turned."""
         turned: dict[Contained, list[Value]] = {}
         for _, literal, value in come:
             turned.setdefault(literal, []).append(value)
         likes = " OR ".join(like_sql(literal.columns, values) for literal, values in turned.items())
         leaf: LeafSql
         is_only = sum(isinstance(one, Contained) for _, one in self.plan.literals()) == 1
-        if is_only and not any(told.has_partial for told in self.told):
+        if turned and is_only and not any(told.has_partial for told in self.told):
             # What turned is all that has to be known of the subquery.
             leaf = dict.fromkeys(turned, f"({likes})").__getitem__
             before = condition_sql(self.plan, lambda literal: "false")
         else:
             leaf = told_sql(self.told)
-        condition = f"({likes}) AND ({condition_sql(self.plan, leaf)}) AND ({before}) IS NOT TRUE"
+        condition = f"({condition_sql(self.plan, leaf)}) AND ({before}) IS NOT TRUE"
+        if turned:
+            condition = f"({likes}) AND {condition}"
         return move_statement(self.definition, self.plan, self.handle, condition, leaf)
 
     def moved(
-        self, snapshot: PgSnapshot, rows: Sequence[bytes], end: bytes, position: int
+        self, snapshot: PgSnapshot, answer: MoveAnswer, end: bytes, position: int
     ) -> tuple[list[MoveRequest], str]:
         """The rows of a move have been read, and the stream has passed *snapshot*; *end* is its message."""
         assert self._move is not None, "nothing was asked for"
@@ -267,9 +293,9 @@ class MovingShape(Moving):
         self._keep_for(None)
         kept = self._take_kept()
         batch: list[bytes] = []
-        for seen in (True, False):
+        for is_seen in (True, False):
             for one in kept:
-                if snapshot.sees(one.xid) is seen:
+                if snapshot.sees(one.xid) is is_seen:
                     if one.rotates:
                         return [], one.rotates
                     items = [
@@ -277,13 +303,34 @@ class MovingShape(Moving):
                     ]
                     if items:
                         batch += complete([text for _, text in items])
-            if seen:
-                batch.append(move_event("move-in", move.patterns, move.xids))
-                batch += rows
-                if rows:
-                    batch.append(end)
-                self._tell(move.turns)
+            if is_seen:
+                batch += self._told_by(move, answer, end)
         return self._settle_behind(position, batch)
+
+    def _told_by(self, move: Move, answer: MoveAnswer, end: bytes) -> Iterator[bytes]:
+        """What tells the log of a move, from which on it has been told."""
+        compared = [
+            Effect(position, literal, value)
+            for (position, literal), rows in zip(move.asked, answer.found, strict=True)
+            for value, _ in canonical_rows(self.definition, literal.columns, rows)
+        ]
+        before = [self._is_true(literal, value) for _, literal, value in compared]
+        self._tell(move.turns)
+        turned = (
+            effect
+            for effect, was in zip(compared, before, strict=True)
+            if self._is_true(effect.literal, effect.value) is not was
+        )
+        gone, come = self._parted(dict.fromkeys(turned))
+        for event, patterns in (
+            ("move-out", [*move.gone, *gone]),
+            ("move-in", [*move.come, *come]),
+        ):
+            if patterns:
+                yield move_event(event, patterns, move.xids)
+        if answer.rows:
+            yield from answer.rows
+            yield end
 
     def _append(self, tx: int, entries: Sequence[bytes], ops: Sequence[int] = ()) -> None:
         """*ops*: those of the first entries; the others come after them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import ClassVar, NamedTuple, Protocol, cast
 
 from django_electric.postgres.pgoutput import Row
@@ -19,7 +19,7 @@ from django_electric.shapes.log_items import (
 from django_electric.shapes.members import Members, Value
 from django_electric.shapes.move_sql import (
     condition_sql,
-    members_statement,
+    counts_statement,
     told_sql,
 )
 from django_electric.shapes.routed import HELD_BYTES, TOO_MUCH, RoutedShape, Sink, complete
@@ -54,11 +54,22 @@ class Kept(NamedTuple):
 
 
 class MoveRequest(NamedTuple):
-    """Rows that have to be read from Postgres; `Moving.moved` takes them."""
+    """What has to be read from Postgres, all by one snapshot; `moved` of the shape takes it."""
 
     shape: Moving
-    statement: str
-    """``COPY`` of entries for a shape; for a subquery, a SELECT of counts and values."""
+    copy: str = ""
+    """``COPY`` of entries, if it is a shape."""
+    selects: Sequence[str] = ()
+    """Queries of counts and values (`counts_statement`)."""
+
+
+class MoveAnswer(NamedTuple):
+    """What was read."""
+
+    rows: Sequence[bytes] = ()
+    """Entries, with their ends."""
+    found: Sequence[Rows] = ()
+    """By each of the queries."""
 
 
 class Turn(NamedTuple):
@@ -90,7 +101,10 @@ class Move(NamedTuple):
     """Rows are being read: what the log is going to be told with them."""
 
     turns: Sequence[Turn]
-    patterns: Sequence[Pattern] = ()
+    gone: Sequence[Pattern] = ()
+    come: Sequence[Pattern] = ()
+    asked: Sequence[tuple[int, Contained]] = ()
+    """Literals, with their positions, of which only the values of the rows tell which are gone and which have come."""
     xids: Sequence[int] = ()
 
 
@@ -265,15 +279,15 @@ class Moving(RoutedShape):
             members.settle()
         return turns
 
-    def _tell(self, turns: Iterable[Turn]) -> list[Effect]:
-        """This is told from now on; what becomes of it."""
+    def _tell(self, turns: Iterable[Turn], wide: Collection[int] = ()) -> list[Effect]:
+        """This is told from now on; what becomes of it, but for what minds NULLs of the subqueries *wide*."""
         for number, row, change in turns:
             self.told[number].add(row, change)
             for index in self.indexes:
                 index.turned(self, number, row, change)
         effects = []
         for position, literal in self.plan.literals():
-            if isinstance(literal, Contained):
+            if isinstance(literal, Contained) and not is_wide(literal, wide):
                 told = self.told[literal.dependency]
                 turned = (
                     told.turned_excluded
@@ -313,20 +327,20 @@ class PartWithParts(Moving):
         if self.keeps or not (turns := self._take_turns()):
             return None
         self._tell(turns)
-        statement = members_statement(
-            self.definition, condition_sql(self.plan, told_sql(self.told))
-        )
+        condition = condition_sql(self.plan, told_sql(self.told))
+        select = counts_statement(self.definition, self.definition.columns, condition)
         self._untell(turns)
         self._keep_for(Move(turns))
-        return MoveRequest(self, statement)
+        return MoveRequest(self, selects=(select,))
 
-    def moved(self, snapshot: PgSnapshot, rows: Rows) -> str:
+    def moved(self, snapshot: PgSnapshot, answer: MoveAnswer) -> str:
         """It has been read; why the shape cannot go on, or nothing."""
         assert self._move is not None, "nothing was asked for"
         move = self._move
         self._keep_for(None)
         self._tell(move.turns)
-        self.members.replace(canonical_rows(self.definition, rows))
+        (rows,) = answer.found
+        self.members.replace(canonical_rows(self.definition, self.definition.columns, rows))
         for kept in self._take_kept():
             if snapshot.sees(kept.xid):
                 continue
@@ -340,6 +354,11 @@ class PartWithParts(Moving):
 def minds_nulls(literal: Contained) -> bool:
     """Whether it asks what is excluded."""
     return literal.membership in ("not in", "not false")
+
+
+def is_wide(literal: Contained, wide: Collection[int]) -> bool:
+    """Whether it turns for more values than can be counted, if rows with NULLs of the subqueries *wide* turn."""
+    return literal.dependency in wide and minds_nulls(literal)
 
 
 def _anchors_of(plan: Plan) -> frozenset[tuple[tuple[str, ...], int]] | None:

@@ -82,9 +82,10 @@ class PartOfShape(RoutedShape):
         self.members = members
 
 
-def canonical_rows(definition: ShapeDefinition, rows: Rows) -> Iterator[tuple[Value, int]]:
-    """*rows* as Postgres prints them, as they are compared here."""
+def canonical_rows(
+    definition: ShapeDefinition, columns: Sequence[str], rows: Rows
+) -> Iterator[tuple[Value, int]]:
+    """*rows* of some columns as Postgres prints them, as they are compared here."""
     types = {c.name: c.type_name for c in definition.relation_columns}
-    names = definition.columns
-    read = value_reader([types[name] for name in names], range(len(names)))
+    read = value_reader([types[name] for name in columns], range(len(columns)))
     return ((read(row), count) for row, count in rows)

@@ -22,7 +22,7 @@ from django_electric.replication.snapshotter import snapshot_end, write_rows
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.members import Value
 from django_electric.shapes.moves import MovingShape
-from django_electric.shapes.moving import MoveRequest, Moving, PartWithParts
+from django_electric.shapes.moving import MoveAnswer, MoveRequest, Moving, PartWithParts
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import Router
 from django_electric.shapes.snapshot_sql import copy_statement
@@ -36,10 +36,7 @@ class _Read(NamedTuple):
 
     shape: Moving
     snapshot: PgSnapshot
-    rows: list[bytes]
-    """Entries, if it is a shape that is moved,"""
-    members: list[tuple[Value, int]]
-    """or what a subquery gives."""
+    answer: MoveAnswer
 
 
 class StandInWorker:
@@ -164,10 +161,12 @@ class StandInWorker:
         connection = self.source.connection
         try:
             with failures_explained(connection, shape.definition), self.source.snapshot() as seen:
-                if not isinstance(shape, MovingShape):
-                    return _Read(shape, seen, [], self._members(request.statement))
-                with connection.cursor().copy(sql.SQL(request.statement)) as copy:
-                    return _Read(shape, seen, [bytes(row) for row in copy], [])
+                rows: list[bytes] = []
+                if request.copy:
+                    with connection.cursor().copy(sql.SQL(request.copy)) as copy:
+                        rows = [bytes(row) for row in copy]
+                found = [self._members(select) for select in request.selects]
+                return _Read(shape, seen, MoveAnswer(rows, found))
         except SnapshotFailed:
             self.rotate([shape.log_handle])
             return None
@@ -179,9 +178,9 @@ class StandInWorker:
             return
         if isinstance(read.shape, MovingShape):
             end = snapshot_end(read.snapshot)
-            told = served.moved(read.snapshot, read.rows, end, self._builder.position)
+            told = served.moved(read.snapshot, read.answer, end, self._builder.position)
             self._builder.take_moves(served, *told)
-        elif reason := cast(PartWithParts, read.shape).moved(read.snapshot, read.members):
+        elif reason := cast(PartWithParts, read.shape).moved(read.snapshot, read.answer):
             self._builder.give_up(served, reason)
         else:
             self._builder.settle_moves(served)

@@ -68,7 +68,7 @@ def test_moves_that_wait_are_read_by_one_snapshot(world: World) -> None:
     world.submit(*(copy(f"SELECT {n}") for n in range(3)))
     (event,) = world.events(1)
     assert isinstance(event, MovesRead)
-    assert sorted(read.rows[0] for read in event.reads) == [b"0\n", b"1\n", b"2\n"]
+    assert sorted(read.answer.rows[0] for read in event.reads) == [b"0\n", b"1\n", b"2\n"]
     assert {read.shape for read in event.reads} == set(world.shapes)
 
 
@@ -100,7 +100,7 @@ def test_the_snapshot_sees_what_it_must(world: World, connection: Connection, ds
         other.commit()
     (event,) = world.events(1)
     assert isinstance(event, MovesRead)
-    assert event.reads[0].rows == [b"1\n"]
+    assert event.reads[0].answer.rows == [b"1\n"]
 
 
 def test_without_a_connection_a_move_fails(world: World) -> None:
