@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import idle, latency, replication, routing, serving, snapshot, waiting
+from benchmarks import idle, latency, moves, replication, routing, serving, snapshot, waiting
 from benchmarks.figures import Figure, Wrong
 from benchmarks.report import page, text_table
 from benchmarks.run import Run
@@ -24,6 +24,7 @@ SCENARIOS: Mapping[str, Callable[[Run], list[Figure]]] = {
     snapshot.SCENARIO: snapshot.measure,
     replication.SCENARIO: replication.measure,
     routing.SCENARIO: routing.measure,
+    moves.SCENARIO: moves.measure,
     latency.SCENARIO: latency.measure,
     idle.SCENARIO: idle.measure,
 }

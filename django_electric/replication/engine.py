@@ -15,6 +15,7 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import cast
 
@@ -40,11 +41,11 @@ from django_electric.replication.heartbeat import Vitals
 from django_electric.replication.keeper import CatalogueKeeper
 from django_electric.replication.known_layouts import KnownLayouts
 from django_electric.replication.markers import Markers
+from django_electric.replication.mover import MoveJob, Mover
 from django_electric.replication.partitions import KnownLinks
 from django_electric.replication.pipeline import Pipeline
 from django_electric.replication.row_filters import RowFilters
 from django_electric.replication.snapshotter import (
-    MoveJob,
     SnapshotJob,
     Snapshotter,
     snapshot_end,
@@ -53,7 +54,8 @@ from django_electric.replication.syncer import EngineState, Syncer, boot_id
 from django_electric.replication.watch import TableWatch
 from django_electric.shapes.costs import Costs
 from django_electric.shapes.flush import FlushTracker
-from django_electric.shapes.moves import MovingShape, PartWithParts
+from django_electric.shapes.moves import MovingShape
+from django_electric.shapes.moving import PartWithParts
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import Router
 from django_electric.shapes.transactions import Answers, Outcome, Question, TransactionBuilder
@@ -106,6 +108,7 @@ class Engine:
         self._snapshotter = Snapshotter(
             conninfo, settings, self.inbox, self._markers, filters.admits
         )
+        self._mover = Mover(conninfo, max(1, settings.snapshot_connections // 2), self.inbox)
         self._watch = TableWatch(conninfo, settings, self.inbox, self._markers, filters)
         self._links = KnownLinks(settings.root / "partitions.json")
         self._layouts = KnownLayouts()
@@ -117,7 +120,7 @@ class Engine:
         """Shapes whose first rows are complete: the catalogue is to be told."""
         self._complete_later: list[events.SnapshotComplete] = []
         """Shapes that have all first rows, but a move is under way."""
-        self._reads: dict[bytes, events.MoveRead] = {}
+        self._reads: dict[bytes, events.MovesRead] = {}
         """Rows that come into their logs once the stream has passed a marker."""
         self._unsynced: set[str] = set()
         """Shapes whose first rows are not known to be on disk."""
@@ -134,7 +137,7 @@ class Engine:
             events.RowsAppeared: self._rows_appeared,
             events.RowsVanished: self._rows_vanished,
             events.VisibilityKnown: self._visibility_known,
-            events.MoveRead: self._move_read,
+            events.MovesRead: self._moves_read,
             events.MoveFailed: self._move_failed,
             events.ChunkWritten: self._chunk_written,
             events.SnapshotComplete: self._snapshot_complete,
@@ -231,6 +234,7 @@ class Engine:
     def stop(self) -> None:
         """Stop the threads and close the files; the engine is of no use any more."""
         self._snapshotter.stop()
+        self._mover.stop()
         self._delegate.close()
         self._watch.stop()
         self.keeper.stop()
@@ -368,7 +372,7 @@ class Engine:
                 self._rotate(shape.handle, reason)
         for request in outcome.moves:
             if request.shape.log_handle in self._shapes:
-                self._snapshotter.submit(MoveJob(request, self.builder.recent.xids()))
+                self._mover.submit(MoveJob(request, self.builder.recent.xids()))
 
     # -- the threads answer ------------------------------------------------------------------------
 
@@ -418,28 +422,29 @@ class Engine:
         if reason:
             self._rotate(event.handle, reason)
 
-    def _move_read(self, event: events.MoveRead) -> None:
+    def _moves_read(self, event: events.MovesRead) -> None:
         if self._markers.expect(event.token).is_set():
             self._move(event)
         else:
             self._reads[event.token] = event
 
-    def _move(self, read: events.MoveRead) -> None:
-        """The stream has passed what the query saw: the rows come into the log, between two transactions."""
-        self._markers.forget(read.token)
-        self.builder.between(lambda: self._take_moved(read))
+    def _move(self, event: events.MovesRead) -> None:
+        """The stream has passed what was seen: the rows come into the logs, between two transactions."""
+        self._markers.forget(event.token)
+        for read in event.reads:
+            self.builder.between(partial(self._take_moved, event.snapshot, read))
 
-    def _take_moved(self, read: events.MoveRead) -> None:
+    def _take_moved(self, snapshot: PgSnapshot, read: events.MoveRead) -> None:
         handle = read.shape.log_handle
         shape = self._shapes.get(handle)
         if isinstance(shape, MovingShape) and shape.is_moved_by(read.shape):
             if isinstance(read.shape, MovingShape):
-                end = snapshot_end(read.snapshot)
+                end = snapshot_end(snapshot)
                 self.builder.take_moves(
-                    shape, *shape.moved(read.snapshot, read.rows, end, self.builder.position)
+                    shape, *shape.moved(snapshot, read.rows, end, self.builder.position)
                 )
             else:
-                reason = cast(PartWithParts, read.shape).moved(read.snapshot, read.members)
+                reason = cast(PartWithParts, read.shape).moved(snapshot, read.members)
                 if reason:
                     self.builder.give_up(shape, reason)
                 else:

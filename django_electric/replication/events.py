@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 from django_electric.errors import SnapshotFailed
 from django_electric.postgres.xid import PgSnapshot
@@ -13,7 +14,7 @@ from django_electric.replication.partitions import Link, RowCount
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.layouts import TableLayout
 from django_electric.shapes.members import Value
-from django_electric.shapes.moves import Moving
+from django_electric.shapes.moving import Moving
 from django_electric.storage import SnapshotWriter
 
 
@@ -57,17 +58,23 @@ class VisibilityKnown:
     """What the subqueries of its condition gave, by their handles: each row, and how often."""
 
 
-@dataclass(frozen=True, slots=True)
-class MoveRead:
-    """The rows of a move were read; the stream has passed *snapshot* once it has passed the marker *token*."""
+class MoveRead(NamedTuple):
+    """The rows of a move."""
 
     shape: Moving
-    token: bytes
-    snapshot: PgSnapshot
     rows: list[bytes]
     """Entries, if it is a shape that is moved,"""
     members: list[tuple[Value, int]]
     """or what a subquery gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovesRead:
+    """Moves were read; the stream has passed *snapshot* once it has passed the marker *token*."""
+
+    token: bytes
+    snapshot: PgSnapshot
+    reads: list[MoveRead]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +191,7 @@ Event = (
     RowsAppeared
     | RowsVanished
     | VisibilityKnown
-    | MoveRead
+    | MovesRead
     | MoveFailed
     | ChunkWritten
     | SnapshotComplete

@@ -89,16 +89,19 @@ class Pipeline:
     def flush(self) -> None:
         """Publish what is complete, tell the readers, act on what the stream asked for."""
         self._unflushed = 0
-        moved = self._storage.publish()
-        if moved:
-            self._announcer.moved(moved)
-        outcome = self.builder.take_outcome()
-        if outcome is not None:
+        self._publish()
+        while (outcome := self.builder.take_outcome()) is not None:
             self._act(outcome)
+            self._publish()
         if self._complete > self.flushed.published:
             self.flushed.published = self._complete
             self.flushed.received = max(self.flushed.received, self._complete)
         self._announcer.reached(self.builder.complete_tx)
+
+    def _publish(self) -> None:
+        moved = self._storage.publish()
+        if moved:
+            self._announcer.moved(moved)
 
 
 def _arriving(stream: ReplicationConnection) -> Iterator[bytes]:

@@ -58,8 +58,6 @@ class RoutedShape:
         "definition", "handle", "held", "held_bytes", "ops", "rotates", "sink", "snapshot",
         "texts", "where",
     )  # fmt: skip
-    is_moving: ClassVar[bool] = False
-    """Whether it decides by itself which changes are its own (`moves`)."""
     view_type: ClassVar[type[View]] = View
 
     def __init__(

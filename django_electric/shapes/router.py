@@ -27,7 +27,9 @@ from django_electric.shapes.costs import MOST_AT_ONCE, Costs
 from django_electric.shapes.indexes import Index, Texts, index_for
 from django_electric.shapes.layouts import Described, SchemaChange, mismatch, outdated
 from django_electric.shapes.log_items import View, view_key
+from django_electric.shapes.move_index import MovingIndex
 from django_electric.shapes.moves import MovingShape
+from django_electric.shapes.moving import Moving
 from django_electric.shapes.routed import Evaluator, RoutedShape
 from django_electric.where import EvaluationError, Key, Lookup, Scan, Undecided, Where
 from django_electric.where.lookups import plans_of
@@ -114,7 +116,7 @@ class TableRoutes:
         self.undecided: list[RoutedShape] = []
         """Shapes about which Postgres has to be asked whether the last rows belong to them; whoever
         calls `matches` takes them away."""
-        self.moving: dict[RoutedShape, View] = {}
+        self.moving = MovingIndex(self.positions)
         """Shapes that decide by themselves which changes are their own."""
         self._always: dict[RoutedShape, None] = {}
         self._asked: dict[RoutedShape, Evaluator] = {}
@@ -140,8 +142,8 @@ class TableRoutes:
         """Route rows to *shape* from now on. O(log n) for each of its look-ups."""
         self.shapes[shape.handle] = shape
         self.views[shape.handle] = view
-        if shape.is_moving:
-            self.moving[shape] = view
+        if isinstance(shape, Moving):
+            self.moving.add(shape, view)
             return
         where = shape.where
         lookups = None if where is None else where.lookups()
@@ -234,7 +236,8 @@ class TableRoutes:
         self.failed.pop(shape.handle, None)
         if self.shapes.pop(shape.handle, None) is None:
             return
-        if self.moving.pop(shape, None) is not None:
+        if isinstance(shape, Moving):
+            self.moving.remove(shape)
             return
         where = shape.where
         lookups = None if where is None else where.lookups()
@@ -487,6 +490,8 @@ class Router:
         fits = {shape.handle: mismatch(shape, message) for shape in shapes}
         if table.layout == layout and not table.suspended and not any(fits.values()):
             return
+        for shape in shapes:
+            table.remove(shape)
         del self.tables[message.oid]
         for shape in shapes:
             self._attach(shape, message.oid)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 from django_electric.errors import DecodeError
 from django_electric.postgres.pgoutput import (
@@ -35,9 +35,11 @@ from django_electric.postgres.pgoutput import (
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.shapes.layouts import SCHEMA_PREFIX, parse_schema_change
 from django_electric.shapes.log_items import Item, headers_for
-from django_electric.shapes.moves import MoveRequest, Moving, MovingShape, Rows
+from django_electric.shapes.moves import MovingShape
+from django_electric.shapes.moving import MoveRequest
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import REMADE, Router, TableRoutes
+from django_electric.shapes.subquery_rows import Rows
 from django_electric.shapes.tallies import Tallies
 
 _NOWHERE: tuple[RoutedShape, ...] = ()
@@ -498,11 +500,9 @@ class TransactionBuilder:
 
     def _give_moving(self, table: TableRoutes, op: int, old: Row | None, new: Row | None) -> None:
         """The change for the shapes that decide by themselves whether it is theirs."""
-        for shape, view in table.moving.items():
+        for shape, view in table.moving.find(old, new).items():
             try:
-                size = cast(Moving, shape).route(
-                    view, table.layout, (op, old, new), self._xid, self._tx
-                )
+                size = shape.route(view, table.layout, (op, old, new), self._xid, self._tx)
             except (
                 Exception
             ):  # as of any condition: whatever it was, the shape can no longer be trusted
@@ -627,6 +627,7 @@ class TransactionBuilder:
             if self._kept is None:
                 missing |= {self._xid}
             self._touched.update(replay._touched)
+        replay.router.remove(shape)
         return missing
 
     def _replay(self, xid: int, tx: int, changes: Iterable[Change]) -> None:

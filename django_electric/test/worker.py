@@ -16,11 +16,8 @@ from django_electric.postgres.xid import PgSnapshot
 from django_electric.replication import partitions
 from django_electric.replication.announcer import Announcer
 from django_electric.replication.delegate import Delegate
-from django_electric.replication.snapshotter import (
-    failures_explained,
-    snapshot_end,
-    write_rows,
-)
+from django_electric.replication.readers import failures_explained
+from django_electric.replication.snapshotter import snapshot_end, write_rows
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import Router

@@ -16,7 +16,7 @@ from django.core.management import call_command
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example_project.settings")
 django.setup()
 
-from django_electric.replication import engine, slot_wait, snapshotter, watch, worker  # noqa: E402
+from django_electric.replication import engine, readers, slot_wait, watch, worker  # noqa: E402
 from django_electric.storage import FileStorage  # noqa: E402
 
 HELD = Path(os.environ["ELECTRIC_STORAGE_DIR"]) / "held"
@@ -33,7 +33,7 @@ class HeldStorage(FileStorage):
 
 if __name__ == "__main__":
     slot_wait.LOOK_SECONDS = 0.5  # type: ignore[misc]
-    snapshotter.IDLE_SECONDS = 0.5
+    readers.IDLE_SECONDS = 0.5
     watch.TABLES_SECONDS = 0.5
     worker.STATUS_INTERVAL = 0.5
     worker.SILENCE_SECONDS = 3.0

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import threading
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,8 @@ import psycopg
 import pytest
 
 from tests.oracle.clauses import quote
-from tests.support.followers import Followers
+from tests.support.followers import Follower, Followers
 from tests.support.server import ElectricServer
-from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -82,42 +82,64 @@ def _query(vector: dict[str, Any], tables: Tables) -> dict[str, str]:
     return {"table": f"{tables.schema}.{vector['root']}", "where": where, **params}
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["id"])
-def test_vectors(oracle_server: ElectricServer, vector: dict[str, Any]) -> None:
-    tables = Tables(oracle_server, vector)
-    tables.create()
-    try:
-        query = _query(vector, tables)
-        response = httpx.get(f"{oracle_server.url}/v1/shape", params={**query, "offset": "-1"})
-        if "error" in vector:
-            assert response.status_code == 400, response.text
-            return
-        if response.status_code == 400:
-            assert vector["class"] in REFUSED, response.text
-            return
-        with Followers(oracle_server) as followers:
-            followers.make_marks()
-            follower = followers.follow(may_refetch=True, **query)
-            key = list(vector["tables"][vector["root"]]["pk"])
+class Played:
+    """A vector, and what went wrong with it."""
 
-            def held() -> list[str]:
-                return sorted(
-                    "/".join(str(row[name]) for name in key) for row in list(follower.rows.values())
-                )
+    def __init__(self, followers: Followers, client: httpx.Client, vector: dict[str, Any]) -> None:
+        self.vector = vector
+        self.tables = Tables(followers.server, vector)
+        self.tables.create()
+        self.fault = ""
+        self.follower: Follower | None = None
+        query = _query(vector, self.tables)
+        if "error" in vector or vector["class"] in REFUSED:
+            status = client.get("/v1/shape", params={**query, "offset": "-1"}).status_code
+            if status == 400:
+                return
+            if "error" in vector:
+                self.fault = f"it is not refused: {status}"
+                return
+        self.follower = followers.follow(may_refetch=True, **query)
 
-            followers.settle([follower])
-            assert held() == sorted(map(str, vector["initial"]))
-            for step in vector["steps"]:
-                tables.execute(step["sql"])
-                wanted = sorted(map(str, step["expect"]))
-                eventually(
-                    lambda w=wanted: follower.fault or held() == w,
-                    f"{step}: {held()} of {follower!r}",
-                )  # type: ignore[misc]
-                followers.settle([follower])
-                assert held() == wanted
-    finally:
-        tables.drop()
+    def check(self, followers: Followers, lsn: int, expected: list[str]) -> None:
+        """What the follower holds once the server says that it is complete up to *lsn*."""
+        if self.follower is None or self.fault:
+            return
+        try:
+            followers.settle_one(self.follower, lsn)
+            key = self.vector["tables"][self.vector["root"]]["pk"]
+            held = ["/".join(str(row[name]) for name in key) for row in self.follower.rows.values()]
+            assert sorted(held) == sorted(map(str, expected))
+        except AssertionError as error:
+            self.fault = repr(error)
+
+
+@pytest.fixture(scope="module")
+def played(oracle_server: ElectricServer) -> Iterator[dict[str, str]]:
+    """All vectors, step by step at the same time; what went wrong with each."""
+    with Followers(oracle_server) as followers:
+        followers.make_marks()
+        with httpx.Client(base_url=oracle_server.url) as client:
+            vectors = [Played(followers, client, vector) for vector in VECTORS]
+        lsn = followers.mark()
+        for one in vectors:
+            one.check(followers, lsn, one.vector.get("initial", []))
+        for at in range(max(len(one.vector.get("steps", ())) for one in vectors)):
+            now = [one for one in vectors if one.follower and at < len(one.vector["steps"])]
+            for one in now:
+                one.tables.execute(one.vector["steps"][at]["sql"])
+            lsn = followers.mark()
+            for one in now:
+                one.check(followers, lsn, one.vector["steps"][at]["expect"])
+        yield {one.vector["id"]: one.fault for one in vectors}
+        for one in vectors:
+            one.tables.drop()
+
+
+@pytest.mark.xdist_group("subquery-vectors")
+@pytest.mark.parametrize("vector", [vector["id"] for vector in VECTORS])
+def test_vectors(played: dict[str, str], vector: str) -> None:
+    assert not played[vector]
 
 
 # --- At random ----------------------------------------------------------------------------------------

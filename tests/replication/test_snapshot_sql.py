@@ -112,7 +112,7 @@ class Roads:
         return ShapeDefinition.build(relation, **options)  # type: ignore[arg-type]  # the tests' shorthand
 
     def snapshot(self, definition: ShapeDefinition) -> list[bytes]:
-        with self.connection.cursor().copy(copy_statement(definition)) as copy:
+        with self.connection.cursor().copy(copy_statement(definition, "h")) as copy:
             data = b"".join(bytes(block) for block in copy)
         return data.splitlines(keepends=True)
 

@@ -18,6 +18,7 @@ from django_electric.catalogue import find_relation
 from django_electric.conf import ElectricSettings
 from django_electric.errors import SnapshotFailed, StorageError
 from django_electric.postgres.xid import PgSnapshot
+from django_electric.replication import readers
 from django_electric.replication import snapshotter as module
 from django_electric.replication.events import (
     ChunkWritten,
@@ -28,13 +29,8 @@ from django_electric.replication.events import (
     VisibilityKnown,
 )
 from django_electric.replication.markers import Markers
-from django_electric.replication.snapshotter import (
-    SnapshotJob,
-    Snapshotter,
-    Watchdog,
-    failure_of,
-    snapshot_end,
-)
+from django_electric.replication.readers import Watchdog, failure_of
+from django_electric.replication.snapshotter import SnapshotJob, Snapshotter, snapshot_end
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.offset import BEFORE_ALL, LogOffset
 from django_electric.storage import MemoryStorage
@@ -281,7 +277,7 @@ def test_a_transaction_that_has_to_be_seen_is_waited_for(
 def test_a_transaction_that_never_becomes_visible_is_not_waited_for_for_ever(
     world: World, other: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "VISIBILITY_TIMEOUT", 0.05)
+    monkeypatch.setattr(readers, "VISIBILITY_TIMEOUT", 0.05)
     world.fill(world.definition(), must_see=frozenset([1 << 30]))
     event = world.events(SnapshotEnded)[-1]
     assert isinstance(event, SnapshotEnded)
@@ -496,7 +492,7 @@ def test_the_publication_is_looked_at_before_anything_else(
     calls: list[str] = []
     monkeypatch.setattr(module, "publish_table", lambda *_: calls.append("publish") or None)
     copy = module.copy_statement
-    monkeypatch.setattr(module, "copy_statement", lambda d: calls.append("copy") or copy(d))
+    monkeypatch.setattr(module, "copy_statement", lambda *of: calls.append("copy") or copy(*of))
     world.fill(world.definition())
     world.events()
     assert calls == ["publish", "copy"]

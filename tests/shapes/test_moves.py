@@ -24,7 +24,8 @@ from django_electric.protocol.identifiers import TableName
 from django_electric.protocol.params import ShapeParams
 from django_electric.protocol.resolve import resolve
 from django_electric.shapes.definition import ShapeDefinition
-from django_electric.shapes.moves import MoveRequest, Moving, MovingShape, PartWithParts
+from django_electric.shapes.moves import MovingShape
+from django_electric.shapes.moving import MoveRequest, Moving, PartWithParts
 from django_electric.shapes.router import Router
 from django_electric.shapes.tags import RowPlan
 from django_electric.shapes.transactions import TransactionBuilder
@@ -439,16 +440,37 @@ steps = st.one_of(
 )
 
 
+programmes = {
+    "first": st.lists(transactions, max_size=4),
+    "behind": st.integers(0, 2),
+    "during": st.lists(transactions, max_size=2),
+    "programme": st.lists(steps, max_size=25),
+}
+PROGRAMMES = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+
+
 @pytest.mark.parametrize("where", CASES)
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(
-    first=st.lists(transactions, max_size=4),
-    behind=st.integers(0, 2),
-    during=st.lists(transactions, max_size=2),
-    programme=st.lists(steps, max_size=25),
-)
-def test_a_client_ends_up_with_what_the_query_gives(
-    where: str, first: list[Any], behind: int, during: list[Any], programme: list[tuple[str, Any]]
+@settings(PROGRAMMES, max_examples=40)
+@given(**programmes)
+def test_a_client_ends_up_with_what_the_query_gives(where: str, **programme: Any) -> None:
+    check(where, **programme)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("where", CASES)
+@settings(PROGRAMMES, max_examples=3000)
+@given(**programmes)
+def test_a_client_ends_up_with_what_the_query_gives_for_long(where: str, **programme: Any) -> None:
+    check(where, **programme)
+
+
+def check(
+    where: str,
+    *,
+    first: list[Any],
+    behind: int,
+    during: list[Any],
+    programme: list[tuple[str, Any]],
 ) -> None:
     world = World(where)
     for changes in first:
@@ -475,3 +497,4 @@ def test_a_client_ends_up_with_what_the_query_gives(
     state = world.states[-1]
     have = {value["id"]: tuple(value.values()) for value, _, _ in world.client.rows.values()}
     assert have == {key: state["child"][key] for key in world.matching(state)}
+    assert world.builder.complete_tx == world.builder.processed_tx

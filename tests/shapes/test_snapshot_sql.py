@@ -18,20 +18,20 @@ TYPES = {"id": "int4", "text": "text", "done": "bool"}
 
 def clauses(subset: Subset, where: str | None = None) -> str:
     """What follows the table in the subset's query."""
-    statement = subset_statement(define(where=where), subset, 7)
+    statement = subset_statement(define(where=where), "h", subset, 7)
     return statement.partition(' FROM ONLY "public"."items"')[2].partition(") TO STDOUT")[0]
 
 
 def test_the_condition_stands_in_the_query() -> None:
-    assert copy_statement(define(where="id = 1")).count(' WHERE ("id" = 1)') == 1
-    assert "WHERE" not in copy_statement(define())
+    assert copy_statement(define(where="id = 1"), "h").count(' WHERE ("id" = 1)') == 1
+    assert "WHERE" not in copy_statement(define(), "h")
 
 
 def test_names_cannot_break_out_of_the_query() -> None:
     evil = table(
         {'i"d': "int4", "x'; DROP TABLE y; --": "text"}, ['i"d'], name='t"; --', schema="s'"
     )
-    statement = subset_statement(define(evil), Subset(order_by=(SortKey('i"d', "", ""),)), 7)
+    statement = subset_statement(define(evil), "h", Subset(order_by=(SortKey('i"d', "", ""),)), 7)
     assert '"s\'"."t""; --"' in statement
     assert 'ORDER BY "t""; --"."i""d")' in statement
     assert "x''; DROP TABLE y; --" in statement
@@ -39,8 +39,8 @@ def test_names_cannot_break_out_of_the_query() -> None:
 
 
 def test_only_the_rows_of_a_subset_bear_its_mark() -> None:
-    assert ',"snapshot_mark":7}}' in subset_statement(define(), Subset(), 7)
-    assert "snapshot_mark" not in copy_statement(define())
+    assert ',"snapshot_mark":7}}' in subset_statement(define(), "h", Subset(), 7)
+    assert "snapshot_mark" not in copy_statement(define(), "h")
 
 
 def test_a_subset_without_members_is_the_whole_shape() -> None:

@@ -406,15 +406,18 @@ class Followers:
         server says that all up to the mark is there, it has to be.
         """
         lsn = self.mark()
-        waiting = list(self.all if followers is None else followers)
-        for follower in waiting:
-            eventually(
-                lambda f=follower: f.fault or (f.is_up_to_date and f.seen_lsn >= lsn),  # type: ignore[misc]
-                f"{follower!r} sees {lsn}",
-                seconds=seconds,
-            )
-            follower.check()
-            self.compare(follower)
+        for follower in list(self.all if followers is None else followers):
+            self.settle_one(follower, lsn, seconds=seconds)
+
+    def settle_one(self, follower: Follower, lsn: int, *, seconds: float = 90.0) -> None:
+        """The same for one, and what was there at a `mark`."""
+        eventually(
+            lambda: follower.fault or (follower.is_up_to_date and follower.seen_lsn >= lsn),
+            f"{follower!r} sees {lsn}",
+            seconds=seconds,
+        )
+        follower.check()
+        self.compare(follower)
 
     def compare(self, follower: Follower) -> None:
         wanted, found = self.expected(follower), follower.content
