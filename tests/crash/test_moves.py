@@ -218,13 +218,13 @@ def test_postgres_restarts_while_rows_move_in(
     handles = {f: f.handle for f in family.plain}
     with family.writing(3) as count:
         eventually(lambda: count[0] > 20, "sessions write")
-    lock = family.unreadable()
-    lock.__enter__()
-    family.run("UPDATE {parent} SET yes = NOT yes WHERE id < 8")
-    family.until_waiting()
-    own_cluster.stop(mode)
-    own_cluster.start()
-    with family.followers.outage(of_worker=True):
+    with family.followers.outage(of_worker=True):  # nor can a new shape be begun without Postgres
+        lock = family.unreadable()
+        lock.__enter__()  # it ends with Postgres
+        family.run("UPDATE {parent} SET yes = NOT yes WHERE id < 8")
+        family.until_waiting()
+        own_cluster.stop(mode)
+        own_cluster.start()
         family.server.wait_until_active()
         with family.writing(4) as count:
             eventually(lambda: count[0] > 20, "sessions write")
