@@ -100,7 +100,11 @@ def find_relation_by_oid(cursor: Cursor, oid: int) -> Relation | None:
 
 
 def has_changed(cursor: Cursor, definition: ShapeDefinition) -> bool:
-    """Whether the table of *definition* is gone, or has other columns than it had when that was made."""
+    """Whether a table that *definition* reads is gone, or has other columns than it had when that was made."""
+    return any(_has_changed(cursor, one) for one in definition.walk())
+
+
+def _has_changed(cursor: Cursor, definition: ShapeDefinition) -> bool:
     relation = find_relation_by_oid(cursor, definition.relation_oid)
     if relation is None:
         return True

@@ -54,7 +54,7 @@ class TableState:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredTable:
-    """The table of a model that has a policy or a declared shape."""
+    """The table of a model that has a policy or a declared shape, or is read by one in a subquery."""
 
     label: str
     """Of the model: ``demo.Issue``."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 from django.db import connections, models, transaction
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.explanation import Explanation, explain_definition
+
+_HAS_SUBQUERIES = models.Q(definition__has_key="reads")
 
 
 class ShapeQuerySet(models.QuerySet["Shape"]):
@@ -42,6 +44,15 @@ class ShapeQuerySet(models.QuerySet["Shape"]):
                 return found
             # The one that was there has just been rotated.
             shape.handle = new_handle(definition)
+
+    def reading(self, oid: int) -> ShapeQuerySet:
+        """Shapes whose rows a table decides about: those on it, and those with subqueries that read it."""
+        in_subqueries = models.Q(_HAS_SUBQUERIES, definition__reads__contains=oid)
+        return self.filter(models.Q(relation_oid=oid) | in_subqueries)
+
+    def with_subqueries(self) -> ShapeQuerySet:
+        """Shapes whose definitions say what other tables they read."""
+        return self.filter(_HAS_SUBQUERIES)
 
     def activate(self, filled: Sequence[tuple[str, PgSnapshot, int]]) -> None:
         """These shapes have their first rows: handle, snapshot, number of rows. One statement for all."""
@@ -109,11 +120,22 @@ class Shape(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["stream_id", "relation_oid"], name="electric_shape_relation")
+            models.Index(fields=["stream_id", "relation_oid"], name="electric_shape_relation"),
+            # There are few, and they are asked for by tables that they are not on.
+            models.Index(
+                fields=["stream_id"], condition=_HAS_SUBQUERIES, name="electric_shape_reads"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.schema_name}.{self.table_name} ({self.handle})"
+
+    @property
+    def tables(self) -> dict[int, tuple[str, str]]:
+        """Schema and name of all tables that it reads, by their oids: its own first, then those of its subqueries."""
+        # Its own as the row has them: the definition may be one of another version of the package.
+        own = {self.relation_oid: (self.schema_name, self.table_name)}
+        return own | {oid: name for oid, name in _tables_below(self.definition) if oid not in own}
 
     def to_definition(self) -> ShapeDefinition:
         """The definition as a value."""
@@ -134,3 +156,9 @@ class Shape(models.Model):
     def explain(self) -> Explanation:
         """How the worker finds the rows that belong to the shape."""
         return explain_definition(self.to_definition())
+
+
+def _tables_below(definition: Mapping[str, Any]) -> Iterator[tuple[int, tuple[str, str]]]:
+    for one in definition.get("dependencies", ()):
+        yield one["relation_oid"], (one["schema"], one["table"])
+        yield from _tables_below(one)

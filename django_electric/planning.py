@@ -172,28 +172,42 @@ def _difference(was: PlannedTable, now: PlannedTable) -> TableChange:
     )
 
 
+def _why_rotated(shape: Shape, oid: int, change: TableChange) -> str:
+    """Why a change of a table ends a shape on it, or with subqueries that read it; or nothing."""
+    reasons = (
+        change.why_rotated(one, one.filtered_columns)
+        for one in shape.to_definition().walk()
+        if one.relation_oid == oid
+    )
+    return next(filter(None, reasons), "")
+
+
 class _LiveShapes:
-    """The shapes of the catalogue, by table, until they are rotated."""
+    """The shapes of the catalogue, by the tables that they read, until they are rotated."""
 
     def __init__(self, alias: str) -> None:
         self._alias = alias
         settings = electric_settings(alias)
         self._storage = FileStorage(settings.root)
         self._shapes: dict[int, dict[str, Shape]] = {}
+        self._taken: set[str] = set()
         shapes = Shape.objects.using(alias).filter(stream_id=settings.replication_stream_id)
         for shape in shapes.order_by("id"):
-            self._shapes.setdefault(shape.relation_oid, {})[shape.handle] = shape
+            for oid in shape.tables:
+                self._shapes.setdefault(oid, {})[shape.handle] = shape
 
     def take(self, changes: Iterable[tuple[str, TableChange]]) -> Iterator[Rotated]:
         """Those that *changes* rotate; they are not here any more."""
         for table, change in changes:
-            shapes = self._shapes.get(self._oid(table), {})
-            for handle, shape in list(shapes.items()):
-                definition = shape.to_definition()
-                reason = change.why_rotated(definition, definition.filtered_columns)
+            oid = self._oid(table)
+            for handle, shape in self._shapes.get(oid, {}).items():
+                reason = "" if handle in self._taken else _why_rotated(shape, oid, change)
+                if reason and oid != shape.relation_oid:
+                    reason = f"of {table}, which a subquery reads: {reason}"
                 if reason:
-                    del shapes[handle]
-                    yield Rotated(handle, table, shape.where, reason, self._size(handle))
+                    self._taken.add(handle)
+                    name = table if oid == shape.relation_oid else shape.table_name
+                    yield Rotated(handle, name, shape.where, reason, self._size(handle))
 
     def _size(self, handle: str) -> int:
         try:

@@ -54,6 +54,19 @@ def queryset_of(rows: Rows) -> QuerySet[Model]:
     raise TypeError(f"A shape is made of a model, a manager or a QuerySet, not of {rows!r}.")
 
 
+def models_of(queryset: QuerySet[Any]) -> Iterator[type[Model]]:
+    """The models whose rows decide what *queryset* selects: its own, and those of QuerySets in ``__in``."""
+    yield from _models_of(queryset.query)
+
+
+def _models_of(query: Query) -> Iterator[type[Model]]:
+    if query.model is not None:
+        yield query.model
+    for _, expression in _expressions(query.where, ""):
+        if isinstance(expression, Query):
+            yield from _models_of(expression)
+
+
 def access_of(
     *rows: Rows,
     columns: Iterable[str] | None = None,

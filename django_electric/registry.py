@@ -14,6 +14,7 @@ from django.utils.module_loading import autodiscover_modules
 
 from django_electric.declared import Shape
 from django_electric.policies import ShapePolicy
+from django_electric.querysets import models_of
 
 MODULE: Final = "shapes"
 """The module of an app that declares its shapes and policies."""
@@ -56,8 +57,13 @@ class Registry:
         return self.policies.get(model, self.policies.get(concrete))
 
     def models(self) -> Iterator[type[Model]]:
-        """The models with a policy or a declared shape, those behind proxies, each once."""
-        found = [*self.policies, *(shape.model for shape in self.shapes.values())]
+        """The models with a policy or a declared shape, and those that such a shape reads in subqueries; those
+        behind proxies, each once. What a policy's QuerySets read is known once a user is.
+        """
+        found = [
+            *self.policies,
+            *(m for one in self.shapes.values() for m in models_of(one.queryset)),
+        ]
         concrete = dict.fromkeys(model._meta.concrete_model or model for model in found)
         return iter(sorted(concrete, key=lambda model: model._meta.label))
 
@@ -82,7 +88,7 @@ def policy(*models: type[Model]) -> Callable[[PolicyClass], PolicyClass]:
 
 
 def registered_models() -> list[type[Model]]:
-    """Models that have a policy or a declared shape, in order of their labels."""
+    """Models that have a policy or a declared shape, or are read by one, in order of their labels."""
     return list(registry.models())
 
 

@@ -12,8 +12,15 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
 from django_electric.models import Shape, ShapeQuerySet, new_handle
+from django_electric.postgres.layouts import oids_with_shapes
 from django_electric.postgres.xid import PgSnapshot
-from tests.shapes.world import define
+from django_electric.protocol.conditions import FoundTable
+from django_electric.protocol.identifiers import TableName
+from django_electric.protocol.params import ShapeParams
+from django_electric.protocol.resolve import resolve
+from django_electric.shapes.definition import ShapeDefinition
+from tests.shapes.world import ITEMS as ITEMS_TABLE
+from tests.shapes.world import define, table
 
 ITEMS = define()
 SOME = define(columns=("id",), where="id > 3", replica="full")
@@ -163,3 +170,44 @@ def test_a_shape_that_cannot_be_read_is_not_rotated_and_stays() -> None:
 
 def test_the_migrations_say_what_the_models_do() -> None:
     call_command("makemigrations", "django_electric", check=True, dry_run=True, verbosity=0)
+
+
+# -- subqueries ------------------------------------------------------------------------------------
+
+PROJECTS = table({"id": "int4", "owner": "int4"}, oid=600, name="projects")
+USERS = table({"id": "int4"}, oid=700, name="users", schema="people")
+NESTED = "id IN (SELECT id FROM projects WHERE owner IN (SELECT id FROM people.users))"
+
+
+def with_subqueries(where: str) -> ShapeDefinition:
+    relations = {one.name: one for one in (ITEMS_TABLE, PROJECTS, USERS)}
+
+    def find(name: TableName) -> FoundTable:
+        return FoundTable(relations[name.name])
+
+    return resolve(ShapeParams(TableName("public", "items"), where=where), ITEMS_TABLE, find=find)
+
+
+def test_a_shape_is_among_those_that_read_a_table_whether_it_is_on_it_or_a_subquery_reads_it() -> (
+    None
+):
+    plain = Shape.objects.register(ITEMS, "default")
+    nested = Shape.objects.register(with_subqueries(NESTED), "default")
+    itself = Shape.objects.register(with_subqueries("id NOT IN (SELECT id FROM items)"), "default")
+    readers = {oid: set(Shape.objects.reading(oid)) for oid in (500, 600, 700, 800)}
+    assert readers == {500: {plain, nested, itself}, 600: {nested}, 700: {nested}, 800: set()}
+    assert set(Shape.objects.with_subqueries()) == {nested, itself}
+    assert nested.tables == {
+        500: ("public", "items"),
+        600: ("public", "projects"),
+        700: ("people", "users"),
+    }
+    assert itself.tables == plain.tables == {500: ("public", "items")}
+
+
+def test_migrations_tell_of_the_tables_that_subqueries_read() -> None:
+    Shape.objects.register(with_subqueries(NESTED), "default")
+    Shape.objects.register(ITEMS, "default")
+    with connection.cursor() as cursor:
+        cursor.execute(oids_with_shapes(Shape._meta.db_table))
+        assert sorted(cursor.fetchall()) == [(500,), (600,), (700,)]

@@ -26,6 +26,7 @@ from django_electric.planning import PlannedTable, differences
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.storage import FileStorage
 from django_electric.where import parse_where
+from tests.replication.database import reading
 from tests.shapes.world import define
 
 NAMES = {
@@ -98,6 +99,23 @@ def test_the_migration_after_this_one_rotates(
     found = {handles[r["handle"]] for s in steps if s["migration"] == following for r in s["rotates"]}  # fmt: skip
     assert found == rotated
     assert [s["migration"] for s in steps if s["is_unknown"]] == (["migrated.0007_sql"] if last < "0007" else [])  # fmt: skip
+
+
+def test_a_shape_with_a_subquery_is_rotated_by_what_changes_in_the_other_table(
+    handles: dict[str, str],
+) -> None:
+    Shape.objects.all().delete()
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE outside (id int PRIMARY KEY, kind int)")
+        psycopg_connection = connection.connection
+    for clause in ("kind IN (SELECT kind FROM migrated_note)", "kind = 1"):
+        Shape.objects.register(reading(psycopg_connection, "outside", clause), "default")
+    ((step, (rotated,)),) = [(s["migration"], s["rotates"]) for s in plan() if s["rotates"]]
+    assert step == "migrated.0005_alter_field"
+    assert rotated["table"] == "outside"
+    assert rotated["reason"] == (
+        'of migrated_note, which a subquery reads: column "kind" was dropped, renamed or changed its type'
+    )
 
 
 def test_a_shape_is_rotated_once_and_the_reason_is_said(handles: dict[str, str]) -> None:

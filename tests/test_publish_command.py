@@ -10,11 +10,15 @@ import pytest
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.models import Q
 from django.test import override_settings
 
 from django_electric import published
-from django_electric.published import drift_of
-from example_project.demo.models import Issue, Project
+from django_electric.declared import Shape
+from django_electric.published import drift_of, surplus_tables
+from django_electric.querysets import models_of
+from django_electric.registry import Registry
+from example_project.demo.models import Comment, Issue, Project
 
 
 @pytest.fixture(autouse=True)
@@ -175,4 +179,22 @@ def test_models_are_registered_by_the_shapes_and_policies_of_a_project(
     monkeypatch.undo()
     assert ("demo.Issue", "unpublished") in kinds()
     run("electric_publish")
+    assert drift_of() == ()
+
+
+def test_what_a_declared_shape_reads_in_subqueries_is_published_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = Registry()
+    some = Project.objects.filter(pk__in=Comment.objects.filter(pk__gt=3).values("issue__project_id"))  # fmt: skip
+    assert list(models_of(Issue.objects.filter(project__in=some))) == [Issue, Project, Comment]
+    inner = Project.objects.exclude(color__in=["#ffffff"])
+    known.add_shape("issues", Shape(Issue.objects.exclude(Q(project__in=inner) | Q(pk=1))))
+    known.add_shape("comments", Shape(Comment))
+    assert list(known.models()) == [Comment, Issue, Project]
+    known.shapes.pop("comments")
+    monkeypatch.setattr(published, "registered_models", lambda: list(known.models()))
+    run("electric_publish")
+    assert exists("SELECT FROM pg_publication_tables WHERE tablename = %s", Project._meta.db_table)
+    assert surplus_tables() == ()
     assert drift_of() == ()

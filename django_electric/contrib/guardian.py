@@ -19,7 +19,8 @@ class GuardianPolicy(ShapePolicy):
 
     The ids are looked up for each request that goes through Django, and are part of the condition: what is
     granted or taken away later shows when they are looked up again, after ``GRANT_TTL`` at the latest. Meant
-    for some thousands of rows for each user.
+    for some thousands of rows for each user. A policy of your own over a table that holds the ids themselves
+    (``pk__in=Membership.objects.filter(user=user).values("project")``) is followed as it changes.
     """
 
     permission: ClassVar[str | None] = None
@@ -33,5 +34,5 @@ class GuardianPolicy(ShapePolicy):
         if user.has_perm(f"{options.app_label}.{codename}"):  # type: ignore[union-attr]  # with permissions
             return everything
         found = get_objects_for_user(user, codename, klass=self.model, accept_global_perms=False)
-        # Their ids, and not the query for them: a shape has no subqueries.
+        # Their ids, and not the query for them: guardian keeps them as text, which it casts, and joins tables.
         return everything.filter(pk__in=list(found.order_by().values_list("pk", flat=True)))

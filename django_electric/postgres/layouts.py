@@ -54,5 +54,10 @@ def tell_layouts(prefix: str, oids: str) -> str:
 
 
 def oids_with_shapes(shape_table: str) -> str:
-    """A query for the tables that have shapes; *shape_table*: the table of our catalogue."""
-    return f"SELECT DISTINCT relation_oid::oid FROM {quote_identifier(shape_table)}"  # noqa: S608  # quoted
+    """A query for the tables that shapes are on, or read in subqueries; *shape_table*: the table of our catalogue."""
+    table = quote_identifier(shape_table)
+    return (
+        f"SELECT relation_oid::oid FROM {table}"  # noqa: S608  # quoted
+        f" UNION SELECT r.oid::oid FROM {table}, jsonb_array_elements_text(definition -> 'reads') r(oid)"
+        " WHERE definition ? 'reads'"
+    )

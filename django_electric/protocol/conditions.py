@@ -33,6 +33,8 @@ from django_electric.where.rewriting import without_qualifiers
 
 _DEEPEST: Final = 16
 """Subqueries in subqueries."""
+_MOST: Final = 32
+"""Different subqueries in one condition, those in them included: the worker keeps the rows of each."""
 
 
 class FoundTable(NamedTuple):
@@ -147,6 +149,9 @@ class DependencyReader:
         _check_columns(subquery, inner.relation)
         definition = self._definition(subquery, inner)
         self.found[definition.subselect] = definition
+        # What stands in two subqueries is kept for each of them.
+        if sum(1 for one in self.found.values() for _ in one.walk()) > _MOST:
+            raise WhereError(f"more than {_MOST} different subqueries", is_final=True)
         types = {c.name: c.type_name for c in definition.relation_columns}
         return Subselected(definition.subselect, tuple(types[name] for name in definition.columns))
 

@@ -352,7 +352,7 @@ class Engine:
         rows = Counter(chain.from_iterable(question.shapes for question in questions))
         share = (time.perf_counter_ns() - began) // max(1, rows.total())
         for shape, count in rows.items():
-            self._costs.add(shape.handle, share * count, count, is_delegated=True)
+            self._costs.add(shape.log_handle, share * count, count, is_delegated=True)
         return answers
 
     def _meet_leaf(self, connection: publication.Connection, oid: int) -> None:
@@ -370,9 +370,10 @@ class Engine:
         for shape, reason in outcome.rotations:
             if shape.handle in self._shapes:
                 self._rotate(shape.handle, reason)
+        must_see = self.builder.recent.xids() if outcome.moves else frozenset()
         for request in outcome.moves:
             if request.shape.log_handle in self._shapes:
-                self._mover.submit(MoveJob(request, self.builder.recent.xids()))
+                self._mover.submit(MoveJob(request, must_see))
 
     # -- the threads answer ------------------------------------------------------------------------
 

@@ -24,6 +24,8 @@ _LEAST_WAIT, _MOST_WAIT = 0.05, 4.0
 """Seconds that a transaction waits for others to be published with, while the stream never pauses:
 the longer it has not paused, the longer, up to the second. What is far behind loses nothing by it,
 and a file that gets several entries at once costs as little as one that gets a single entry."""
+_PUBLISHING_SHARE = 10
+"""So many times as long as publishing took is it put off, unless the stream pauses."""
 _MOST_BYTES = 32 << 20
 """Received bytes after which it is published all the same, so that memory stays bounded."""
 
@@ -56,15 +58,16 @@ class Pipeline:
         *breathe* is called with the time every now and then; if it says False, that is enough.
         """
         began = flushed_at = time.monotonic()
+        wait = _LEAST_WAIT
         for frames, frame in enumerate(_arriving(stream), 1):
             self.take(frame)
             if frames % _BREATH and self._unflushed < _MOST_BYTES:
                 continue
             now = time.monotonic()
-            wait = min(max(_LEAST_WAIT, (now - began) / 2), _MOST_WAIT)
             if now - flushed_at > wait or self._unflushed >= _MOST_BYTES:
                 self.flush()
-                flushed_at = now
+                flushed_at = time.monotonic()
+                wait = _wait(flushed_at - began, flushed_at - now)
             if breathe(now) is False:
                 break
         self.flush()
@@ -102,6 +105,12 @@ class Pipeline:
         moved = self._storage.publish()
         if moved:
             self._announcer.moved(moved)
+
+
+def _wait(busy: float, publishing: float) -> float:
+    """Seconds until it is published again, if the stream has not paused for *busy* seconds, and it took
+    *publishing* seconds just now: into thousands of files that takes its time."""
+    return min(max(_LEAST_WAIT, busy / 2, publishing * _PUBLISHING_SHARE), _MOST_WAIT)
 
 
 def _arriving(stream: ReplicationConnection) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 That no row of a shape is ever kept away rests on four things:
 
 * A filter is made of the conditions of all shapes that the catalogue has of the table, read in the transaction
-  that sets it, under an advisory lock of the table.
+  that sets it, under an advisory lock of the table. None is made for a table that a subquery reads.
 * A shape is in the catalogue before its snapshot is taken, and before that `tables.publish_table` looks at the
   filter under the same lock. Either the filter was set by one who saw the shape, or the shape finds a
   filter that it does not know, and takes it off.
@@ -51,6 +51,11 @@ _CLAUSES = """
 WITH found AS (SELECT "where", definition FROM {catalogue} WHERE stream_id = %s AND relation_oid = %s LIMIT %s)
 SELECT DISTINCT ON ("where") definition, (SELECT count(*) FROM found) FROM found LIMIT %s
 """
+_IS_READ = """
+SELECT EXISTS (SELECT FROM {catalogue}
+ WHERE stream_id = %s AND definition ? 'reads' AND definition -> 'reads' @> to_jsonb(%s::int8))
+"""
+"""Whether a subquery of any shape reads a table."""
 _REFUSALS = (psycopg.ProgrammingError, psycopg.NotSupportedError, psycopg.DataError)
 """What Postgres says of a condition that it does not take in a publication, or of a role that may not alter it."""
 
@@ -136,8 +141,12 @@ class RowFilters:
 
     def _wheres(self, connection: Connection, oid: int) -> list[Where | None]:
         """The different conditions of a table's shapes; None for one that allows no filter."""
-        query = _CLAUSES.format(catalogue=quote_identifier(Shape._meta.db_table))
+        catalogue = quote_identifier(Shape._meta.db_table)
+        query, is_read = (text.format(catalogue=catalogue) for text in (_CLAUSES, _IS_READ))
         stream = self._settings.replication_stream_id
+        # Of what a subquery gives every row counts, and it may read its table by another condition tomorrow.
+        if connection.execute(statement(is_read), [stream, oid]).fetchone() == (True,):
+            return [None]
         rows = connection.execute(
             statement(query), [stream, oid, MOST_SHAPES + 1, MOST_CLAUSES + 1]
         ).fetchall()

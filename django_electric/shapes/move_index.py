@@ -70,7 +70,7 @@ class MovingIndex:
 
     def find(self, old: Row | None, new: Row | None) -> Mapping[Moving, View]:
         """The shapes that a change may concern."""
-        if not self._filed:
+        if len(self._broad) == len(self._views):
             return self._views
         found = dict.fromkeys(self._broad)
         for columns, buckets in self._filed.items():

@@ -278,6 +278,9 @@ class MovingShape(Moving):
                     if items:
                         batch += complete([text for _, text in items])
             if seen:
+                if self.definition.log_mode == "changes_only":
+                    # A subset that was ahead of the log has brought some of them, which may have gone since.
+                    batch.append(move_event("move-out", move.patterns, move.xids))
                 batch.append(move_event("move-in", move.patterns, move.xids))
                 batch += rows
                 if rows:

@@ -369,7 +369,7 @@ class TableRoutes:
         began = costs.clock()
         with suppress(Exception):  # what it is matters where it is evaluated in earnest
             evaluate()
-        costs.add(shape.handle, costs.clock() - began)
+        costs.add(shape.log_handle, costs.clock() - began)
 
     def __bool__(self) -> bool:
         return bool(self.shapes or self.suspended)

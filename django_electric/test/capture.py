@@ -79,6 +79,9 @@ SELECT pg_current_snapshot()::text || '@' || (pg_current_wal_insert_lsn() - '0/0
 """
 _XID: Final = 0xFFFFFFFF
 """The stream's transaction ids have 32 bits."""
+_APART: Final = 1024
+"""Between two transactions there has to be room for what logs tell of their own: in the WAL the record of a
+commit is in between."""
 
 
 Note = tuple[int, str, str | None, str | None]
@@ -190,7 +193,7 @@ class Capture:
         self._last = notes[-1][0]
         self._taken += len(notes)
         xid, lsn = connection.execute(_POSITION).fetchall()[0]
-        self._tx = max(self._tx + 1, lsn)
+        self._tx = max(self._tx + _APART, lsn)
         changes = self._changes(connection, [note[1:] for note in notes])
         if changes is None:
             return None

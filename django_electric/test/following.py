@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 Message = dict[str, Any]
 Row = dict[str, str | None]
@@ -26,6 +26,27 @@ class ShapeRefused(AssertionError):
         self.body = body
 
 
+class _Tags(NamedTuple):
+    """Why a row is in a shape: alternatives, each of conditions that have a place in the list of all."""
+
+    tags: list[str]
+    """One for each alternative."""
+    active: list[bool]
+
+    def move(self, patterns: Iterable[Message], *, is_active: bool) -> None:
+        for pattern in patterns:
+            at = pattern["pos"]
+            if any(tag.split("/")[at] == pattern["value"] for tag in self.tags):
+                self.active[at] = is_active
+
+    def hold(self) -> bool:
+        """Whether all conditions of an alternative are true."""
+        return any(
+            all(self.active[at] for at, slot in enumerate(tag.split("/")) if slot)
+            for tag in self.tags
+        )
+
+
 class Following:
     """Rows, messages and position."""
 
@@ -34,6 +55,8 @@ class Following:
         self._has_first_rows = has_first_rows
         self.rows: dict[str, Row] = {}
         """By key, as the messages have made them."""
+        self._tags: dict[str, _Tags] = {}
+        """By key, of a shape whose condition has subqueries."""
         self.messages: list[Message] = []
         """All that came."""
         self.schema: dict[str, dict[str, Any]] = {}
@@ -76,7 +99,7 @@ class Following:
         if self._in_a_row > MOST_REFETCHES:
             raise AssertionError(f"must-refetch {self._in_a_row} times in a row")
         self.refetches += 1
-        self.rows, self.handle, self.offset = {}, "", "-1"
+        self.rows, self._tags, self.handle, self.offset = {}, {}, "", "-1"
         self.is_up_to_date = False
         return self._noted(json.loads(body))
 
@@ -86,9 +109,13 @@ class Following:
 
     def _apply(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            operation = message["headers"].get("operation")
+            headers = message["headers"]
+            operation = headers.get("operation")
             if operation is not None:
                 self._change(operation, message["key"], message.get("value", {}))
+                self._tag(message["key"], headers)
+            elif "event" in headers:
+                self._move(headers)
 
     def _change(self, operation: str, key: str, value: Row) -> None:
         if operation != "insert" and key not in self.rows and self._has_first_rows:
@@ -99,3 +126,23 @@ class Following:
             self.rows[key] = {**self.rows.get(key, {}), **value}
         else:
             self.rows.pop(key, None)
+
+    def _tag(self, key: str, headers: Message) -> None:
+        """What the message says of why the row is there (PROTOCOL section 12.2)."""
+        if key not in self.rows:
+            self._tags.pop(key, None)
+        elif "tags" in headers:
+            tags = self._tags[key] = _Tags(headers["tags"], headers["active_conditions"])
+            if not tags.hold():
+                raise AssertionError(
+                    f"{headers['operation']} of a row that no condition holds: {key}"
+                )
+        elif key in self._tags:
+            raise AssertionError(f"{headers['operation']} without the tags of the row: {key}")
+
+    def _move(self, headers: Message) -> None:
+        """Rows that are there because of a value lose it, or have it again (PROTOCOL section 12.3)."""
+        for key, tags in list(self._tags.items()):
+            tags.move(headers["patterns"], is_active=headers["event"] == "move-in")
+            if not tags.hold():
+                del self.rows[key], self._tags[key]

@@ -7,6 +7,7 @@ left out is what takes time: threads, files, and other processes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple, cast
 
 from psycopg import sql
 
@@ -19,12 +20,26 @@ from django_electric.replication.delegate import Delegate
 from django_electric.replication.readers import failures_explained
 from django_electric.replication.snapshotter import snapshot_end, write_rows
 from django_electric.shapes.definition import ShapeDefinition
+from django_electric.shapes.members import Value
+from django_electric.shapes.moves import MovingShape
+from django_electric.shapes.moving import MoveRequest, Moving, PartWithParts
 from django_electric.shapes.routed import RoutedShape
 from django_electric.shapes.router import Router
 from django_electric.shapes.snapshot_sql import copy_statement
 from django_electric.shapes.transactions import TransactionBuilder
 from django_electric.storage import MemoryStorage, SnapshotWriter
 from django_electric.test.source import Source
+
+
+class _Read(NamedTuple):
+    """The rows of a move."""
+
+    shape: Moving
+    snapshot: PgSnapshot
+    rows: list[bytes]
+    """Entries, if it is a shape that is moved,"""
+    members: list[tuple[Value, int]]
+    """or what a subquery gives."""
 
 
 class StandInWorker:
@@ -45,18 +60,28 @@ class StandInWorker:
 
     def look(self) -> None:
         """Take what has been written since the last look, as the worker takes what the stream brings."""
+        if not self._take():
+            return
+        while (outcome := self._builder.take_outcome()) is not None:
+            self.rotate([shape.handle for shape, _ in outcome.rotations])
+            reads = [read for request in outcome.moves if (read := self._read(request)) is not None]
+            # What the queries have seen is there before it is told what they gave.
+            if reads and not self._take():
+                return
+            for read in reads:
+                self._move(read)
+        self._announcer.moved(self.storage.publish())
+        self._announcer.reached(self._builder.complete_tx)
+
+    def _take(self) -> bool:
+        """Whether what was taken before has really happened; if not, every shape begins anew."""
         messages = self.source.take()
         if messages is None:
             self.rotate(list(self._shapes))
-            return
+            return False
         for message in messages:
             self._builder.handle(message)
-        outcome = self._builder.take_outcome()
-        moved = self.storage.publish()
-        if outcome is not None:
-            self.rotate([shape.handle for shape, _ in outcome.rotations])
-        self._announcer.moved(moved)
-        self._announcer.reached(self._builder.processed_tx)
+        return True
 
     def take_up(self, handle: str, definition: ShapeDefinition) -> None:
         """Give a shape that is in the catalogue its first rows; harmless if it has them.
@@ -67,7 +92,8 @@ class StandInWorker:
             return
         try:
             with failures_explained(self.source.connection, definition):
-                self.source.watch(definition)
+                for one in definition.walk():
+                    self.source.watch(one)
                 self.look()
                 self._fill(handle, definition)
         except SnapshotFailed:
@@ -90,11 +116,16 @@ class StandInWorker:
 
     def _fill(self, handle: str, definition: ShapeDefinition) -> None:
         writer = self.storage.writer(handle)
-        shape = self._shapes[handle] = RoutedShape(handle, definition, writer)
+        kind = MovingShape if definition.dependencies else RoutedShape
+        shape = self._shapes[handle] = kind(handle, definition, writer)
         self._router.add(shape, self._leaves_of(definition))
         with self.source.snapshot() as snapshot:
+            members = self._members_of(shape)
             rows = self._write_snapshot(handle, definition, snapshot, writer.snapshot())
-        shape.join(snapshot)
+        if isinstance(shape, MovingShape):
+            self._builder.begin(shape, snapshot, members)
+        else:
+            shape.join(snapshot)
         Shape.objects.using(self._alias).activate([(handle, snapshot, rows)])
         self._announcer.moved([handle])
 
@@ -113,6 +144,49 @@ class StandInWorker:
         writer.write(snapshot_end(snapshot))
         writer.finish()
         return rows
+
+    # -- subqueries --------------------------------------------------------------------------------
+
+    def _members_of(self, shape: RoutedShape) -> dict[str, list[tuple[Value, int]]]:
+        """What the subqueries of a shape give, by their handles."""
+        queries = shape.members_statements() if isinstance(shape, MovingShape) else {}
+        return {handle: self._members(query) for handle, query in queries.items()}
+
+    def _members(self, query: str) -> list[tuple[Value, int]]:
+        rows = self.source.connection.execute(query.encode())
+        return [(tuple(value), count) for count, *value in rows]
+
+    def _read(self, request: MoveRequest) -> _Read | None:
+        """The rows that come to a shape because of what its subqueries give; None if it is not here any more."""
+        shape = request.shape
+        if shape.log_handle not in self._shapes:
+            return None
+        connection = self.source.connection
+        try:
+            with failures_explained(connection, shape.definition), self.source.snapshot() as seen:
+                if not isinstance(shape, MovingShape):
+                    return _Read(shape, seen, [], self._members(request.statement))
+                with connection.cursor().copy(sql.SQL(request.statement)) as copy:
+                    return _Read(shape, seen, [bytes(row) for row in copy], [])
+        except SnapshotFailed:
+            self.rotate([shape.log_handle])
+            return None
+
+    def _move(self, read: _Read) -> None:
+        """What was read becomes part of the log, or of what a subquery gives."""
+        served = self._shapes.get(read.shape.log_handle)
+        if not isinstance(served, MovingShape) or not served.is_moved_by(read.shape):
+            return
+        if isinstance(read.shape, MovingShape):
+            end = snapshot_end(read.snapshot)
+            told = served.moved(read.snapshot, read.rows, end, self._builder.position)
+            self._builder.take_moves(served, *told)
+        elif reason := cast(PartWithParts, read.shape).moved(read.snapshot, read.members):
+            self._builder.give_up(served, reason)
+        else:
+            self._builder.settle_moves(served)
+
+    # -- partitions --------------------------------------------------------------------------------
 
     def _leaves_of(self, definition: ShapeDefinition) -> Iterable[int]:
         root = definition.relation_oid

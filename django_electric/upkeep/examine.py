@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from django.apps import apps
 from django.db import DatabaseError, connections
@@ -16,7 +16,7 @@ from django.db.models import Count
 
 from django_electric.conf import ElectricSettings
 from django_electric.drift import TableState
-from django_electric.models import Shape
+from django_electric.models import Shape, ShapeQuerySet
 from django_electric.published import registered_oids
 from django_electric.replication.heartbeat import read_heartbeat
 from django_electric.replication.publication import Connection
@@ -114,39 +114,75 @@ def _server(cursor: CursorWrapper) -> ServerFacts:
 def _tables(settings: ElectricSettings, *, has_catalogue: bool) -> tuple[TableFacts, ...]:
     """Those of the shapes, and those of registered models that are there."""
     of_shapes = _tables_of_shapes(settings) if has_catalogue else {}
+    of_subqueries = _tables_of_subqueries(settings) if has_catalogue else {}
     registered = registered_oids(settings.alias)
-    oids = of_shapes.keys() | registered
+    oids = of_shapes.keys() | of_subqueries.keys() | registered
     states = table_states(_connection(settings.alias), settings, oids)
     found = (
-        _table(oid, states.get(oid), of_shapes.get(oid), is_registered=oid in registered)
+        _table(
+            oid,
+            states.get(oid),
+            (of_shapes.get(oid), of_subqueries.get(oid)),
+            is_registered=oid in registered,
+        )
         for oid in oids
     )
     return tuple(sorted(found, key=lambda table: table.name))
 
 
+class _Served(NamedTuple):
+    """A table as shapes know it, and how many of them."""
+
+    schema: str
+    table: str
+    shapes: int
+
+
 def _table(
-    oid: int, state: TableState | None, shapes: tuple[str, str, int] | None, *, is_registered: bool
+    oid: int,
+    state: TableState | None,
+    served: tuple[_Served | None, _Served | None],
+    *,
+    is_registered: bool,
 ) -> TableFacts:
-    schema, table, count = shapes or ("", "", 0)
+    """*served*: by shapes that are on the table, and by those that read it in subqueries."""
+    on, by_subquery = served
+    known = on or by_subquery or _Served("", "", 0)
     return TableFacts(
         oid=oid,
-        schema=state.schema if state is not None else schema,
-        table=state.name if state is not None else table,
+        schema=state.schema if state is not None else known.schema,
+        table=state.name if state is not None else known.table,
         exists=state is not None,
         is_published=state is not None and state.is_published,
         has_full_identity=state is not None and state.has_full_identity,
-        shapes=count,
+        shapes=on.shapes if on else 0,
         is_registered=is_registered,
+        readers=by_subquery.shapes if by_subquery else 0,
     )
 
 
-def _tables_of_shapes(settings: ElectricSettings) -> dict[int, tuple[str, str, int]]:
-    """By oid: schema, name, and how many shapes are on the table."""
-    shapes = Shape.objects.using(settings.alias).filter(stream_id=settings.replication_stream_id)
-    names = shapes.order_by().values_list("relation_oid", "schema_name", "table_name")
+def _shapes(settings: ElectricSettings) -> ShapeQuerySet:
+    return Shape.objects.using(settings.alias).filter(stream_id=settings.replication_stream_id)
+
+
+def _tables_of_shapes(settings: ElectricSettings) -> dict[int, _Served]:
+    """By oid, the tables that shapes are on."""
+    names = _shapes(settings).order_by().values_list("relation_oid", "schema_name", "table_name")
     return {
-        oid: (schema, table, count) for oid, schema, table, count in names.annotate(Count("pk"))
+        oid: _Served(schema, table, count)
+        for oid, schema, table, count in names.annotate(Count("pk"))
     }
+
+
+def _tables_of_subqueries(settings: ElectricSettings) -> dict[int, _Served]:
+    """By oid, the tables that shapes on others read."""
+    found: dict[int, _Served] = {}
+    for shape in _shapes(settings).with_subqueries():
+        for oid, (schema, table) in shape.tables.items():
+            if oid != shape.relation_oid:
+                before = found.get(oid, _Served(schema, table, 0))
+                found[oid] = before._replace(shapes=before.shapes + 1)
+    return found
 
 
 def _connection(alias: str) -> Connection:

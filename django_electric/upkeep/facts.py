@@ -50,7 +50,7 @@ class SlotFacts:
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
-    """A table that shapes are on, or that a model with a policy or a declared shape has."""
+    """A table that shapes are on or read, or that a model with a policy or a declared shape has."""
 
     oid: int
     schema: str
@@ -62,6 +62,13 @@ class TableFacts:
     shapes: int
     is_registered: bool
     """Whether it belongs to a model that has a policy or a declared shape."""
+    readers: int = 0
+    """Shapes on other tables whose subqueries read it."""
+
+    @property
+    def is_served(self) -> bool:
+        """Whether what a shape holds depends on its rows."""
+        return bool(self.shapes or self.readers)
 
     @property
     def name(self) -> str:

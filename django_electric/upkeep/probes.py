@@ -186,16 +186,16 @@ def tables_are_published(facts: Facts) -> Iterator[Finding]:
     if facts.publication is None:
         return
     missing = [table for table in facts.tables if table.exists and not table.is_published]
-    served = [table for table in missing if table.shapes]
+    served = [table for table in missing if table.is_served]
     if served:
         yield Finding(
             id="electric.W028",
             severity="error",
-            text=f"Shapes are served of tables that are not in the publication, and hear nothing: {_names(served)}.",
+            text=f"Shapes are served that read tables which are not in the publication, and hear nothing: {_names(served)}.",
             remedy=_publish(facts, served)
-            + " Its shapes have to be rotated: manage.py electric_shapes rotate --table.",
+            + " The shapes that read it have to be rotated: manage.py electric_shapes rotate --table.",
         )
-    waiting = [table for table in missing if not table.shapes]
+    waiting = [table for table in missing if not table.is_served]
     if waiting and facts.is_in_use:
         yield Finding(
             id="electric.W028",
@@ -229,7 +229,7 @@ def tables_are_there(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             id="electric.W030",
             severity="warning",
-            text=f"Shapes are on tables that are gone: {_names(gone)}.",
+            text=f"Shapes are on tables that are gone, or read them: {_names(gone)}.",
             remedy="The worker rotates them within a minute. If none runs: manage.py electric_shapes delete --table.",
         )
 

@@ -58,7 +58,7 @@ def publish_tables(settings: ElectricSettings, facts: Facts) -> Iterator[str]:
                 f"{table.name} is in the publication",
                 partial(_publish, settings, table),
             )
-            if table.shapes:
+            if table.is_served:
                 yield f"{_delete_shapes(settings, table)} shapes of {table.name} are rotated"
 
 
@@ -117,7 +117,6 @@ def _complete_identity(table: TableFacts, connection: Connection) -> None:
 
 
 def _delete_shapes(settings: ElectricSettings, table: TableFacts) -> int:
-    shapes = Shape.objects.using(settings.alias).filter(
-        stream_id=settings.replication_stream_id, relation_oid=table.oid
-    )
-    return shapes.delete()[0]
+    """Those on a table, and those that read it."""
+    shapes = Shape.objects.using(settings.alias).filter(stream_id=settings.replication_stream_id)
+    return shapes.reading(table.oid).delete()[0]

@@ -37,6 +37,9 @@ CAUSES = {
     "index": ("CREATE INDEX ON {t} (note)", set()),
 }
 
+OF_SUBQUERY = {"truncate", "type of a filtered column"}
+"""What rotates a shape of another table, too, with a subquery that selects ``id`` and filters by ``kind``."""
+
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_who_is_rotated(crash_server: ElectricServer, follow_all: FollowAll, cause: str) -> None:
@@ -54,6 +57,13 @@ def test_who_is_rotated(crash_server: ElectricServer, follow_all: FollowAll, cau
         for name, query in SHAPES.items()
     }
     followers.follow(table=f"{table}_other")
+    if cause in OF_SUBQUERY:
+        rotated = {*rotated, "reading"}
+    shapes["reading"] = followers.follow(
+        may_refetch=cause in OF_SUBQUERY,
+        table=f"{table}_other",
+        where=f"id IN (SELECT id FROM {table} WHERE kind = 1)",
+    )
     followers.settle()
     before = {name: follower.handle for name, follower in shapes.items()}
     server.sql(
@@ -95,4 +105,35 @@ def test_table_is_dropped(
         renamed = followers.follow(table=f"{table}_renamed")
         followers.settle([renamed, other])
         assert renamed.handle != follower.handle
+    assert other.refetches == 0
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE {t}", "ALTER TABLE {t} RENAME TO {t}_renamed", "ALTER TABLE {t} RENAME COLUMN kind TO sort"])  # fmt: skip
+def test_what_a_subquery_cannot_read_any_more_ends_its_shape_and_no_other(
+    crash_server: ElectricServer, follow_all: FollowAll, statement: str
+) -> None:
+    """Found by a look into the catalogue: nobody tells, and nothing is written."""
+    server, followers = crash_server, follow_all(crash_server)
+    table = f"unread_{statement.split()[-1].strip('{}')}".replace("{", "").replace("}", "")
+    server.sql(
+        f"CREATE TABLE {table} (id int PRIMARY KEY, kind int)",
+        f"CREATE TABLE {table}_other (id int PRIMARY KEY)",
+        f"INSERT INTO {table}_other VALUES (1)",
+    )
+    followers.make_marks()
+    other = followers.follow(table=f"{table}_other")
+    reading = followers.follow(
+        table=f"{table}_other", where=f"id IN (SELECT id FROM {table} WHERE kind = 1)"
+    )
+    followers.settle()
+    followers.stop(reading)
+    server.sql(statement.format(t=table))
+    gone = "SELECT FROM django_electric_shape WHERE handle = %s"
+    with server.connect() as connection:
+        eventually(
+            lambda: connection.execute(gone, [reading.handle]).fetchone() is None,
+            "the shape goes",
+            seconds=30,
+        )
+    followers.settle()
     assert other.refetches == 0

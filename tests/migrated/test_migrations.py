@@ -65,7 +65,13 @@ def test_a_migration_rotates_who_selects_or_filters_on_what_it_changes_and_nobod
     least: LeastServer, followers: Followers, notes: dict[str, Follower]
 ) -> None:
     """Without a single write to the table: whoever sees what comes after the migration has heard of it."""
-    for step, rotated in STEPS:
+    notes["reading"] = followers.follow(
+        table="migrated_other", where="id IN (SELECT id FROM migrated_note WHERE kind = 1)"
+    )
+    followers.settle()
+    for step, of_notes in STEPS:
+        # A subquery minds what happens to the columns that it selects and filters by, as a shape does.
+        rotated = of_notes | ({"reading"} if "kinds" in of_notes else set())
         before = {name: follower.handle for name, follower in notes.items()}
         for name, follower in notes.items():
             follower.may_refetch = name in rotated
@@ -114,9 +120,16 @@ def test_what_is_done_by_hand_is_seen_soon_and_told_at_once_by_event_triggers(
     least.sql(
         "CREATE TABLE by_hand (id int PRIMARY KEY, a int, b int)",
         f"GRANT SELECT ON by_hand TO {least.role}",
+        "CREATE TABLE not_by_hand (id int PRIMARY KEY)",
+        f"GRANT SELECT ON not_by_hand TO {least.role}",
         publishing.publish(name, "by_hand"),
+        publishing.publish(name, "not_by_hand"),
     )
     followers.make_marks()
+    reading = followers.follow(
+        table="not_by_hand", where="id IN (SELECT id FROM by_hand WHERE a = 1)"
+    )
+    other = followers.follow(table="not_by_hand")
     every = followers.follow(may_refetch=True, table="by_hand")
     chosen = followers.follow(table="by_hand", columns="id,a")
     followers.settle()
@@ -129,9 +142,14 @@ def test_what_is_done_by_hand_is_seen_soon_and_told_at_once_by_event_triggers(
         least.sql("ALTER TABLE by_hand DROP COLUMN b")
         followers.settle()
         assert every.handle != before
-        followers.stop(every, chosen)
-        handles = {every.handle, chosen.handle}
+        before, reading.may_refetch, chosen.may_refetch = reading.handle, True, True
+        least.sql("ALTER TABLE by_hand ALTER COLUMN a TYPE bigint")
+        followers.settle()
+        assert reading.handle != before
+        followers.stop(every, chosen, reading)
+        handles = {every.handle, chosen.handle, reading.handle}
         least.sql("DROP TABLE by_hand")
-        eventually(lambda: not handles & least.handles(), "both go", seconds=5)
+        eventually(lambda: not handles & least.handles(), "all go", seconds=5)
+        assert other.refetches == 0
     finally:
         least.manage("electric_publish", "--no-event-triggers")

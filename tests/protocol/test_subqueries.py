@@ -239,6 +239,18 @@ class TestRefusals:
         assert errors(text) == {"where": ["expression is nested too deeply"]}
         assert definition("n IN (SELECT id FROM parent WHERE " * 16 + "true" + ")" * 16).plan()
 
+    def test_too_many(self) -> None:
+        def several(count: int, inside: str = "n = {}") -> str:
+            alike = f"n IN (SELECT id FROM parent WHERE {inside})"
+            return " AND ".join(alike.format(n) for n in range(count))
+
+        refusal = {"where": ["more than 32 different subqueries"]}
+        assert len(list(definition(f"{several(32)} AND {several(2)}").walk())) == 33
+        assert errors(several(33)) == refusal
+        nested = "n = {} AND id IN (SELECT n FROM child)"
+        assert definition(several(16, nested)).plan()
+        assert errors(several(17, nested)) == refusal
+
     def test_too_long(self) -> None:
         text = f"{' ' * 65_000}n IN (SELECT id FROM parent WHERE {'n > 1 AND ' * 60} true)"
         assert errors(text) == {"where": ["clause is bigger than maximum size of 65536 bytes"]}

@@ -8,6 +8,10 @@ import psycopg
 
 from django_electric.catalogue import find_relation
 from django_electric.conf import ElectricSettings
+from django_electric.protocol.conditions import FoundTable
+from django_electric.protocol.identifiers import TableName
+from django_electric.protocol.params import ShapeParams
+from django_electric.protocol.resolve import resolve
 from django_electric.shapes.definition import ShapeDefinition
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -18,6 +22,18 @@ def definition_of(connection: Connection, name: str) -> ShapeDefinition:
     relation = find_relation(connection.cursor(), "public", name)
     assert relation is not None
     return ShapeDefinition.build(relation)
+
+
+def reading(connection: Connection, name: str, clause: str) -> ShapeDefinition:
+    """A shape with a condition that may have subqueries."""
+
+    def find(table: TableName) -> FoundTable | None:
+        relation = find_relation(connection.cursor(), table.schema, table.name)
+        return relation and FoundTable(relation)
+
+    found = find(TableName("public", name))
+    assert found is not None
+    return resolve(ShapeParams(TableName("public", name), where=clause), found.relation, find=find)
 
 
 def one(connection: Connection, query: str, *params: object) -> Any:

@@ -217,7 +217,7 @@ class Clock:
 def test_while_the_stream_never_pauses_there_is_publishing_and_breathing_all_the_same(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "time", Clock(step=0.2))
+    monkeypatch.setattr(module, "time", Clock(step=0.05))
     breaths: list[float] = []
     frames = [f for tx in range(10, 20_010, 10) for f in transaction(tx, Insert(ITEMS.oid, ROW))]
     world.pump(frames, breathe=breaths.append)
@@ -227,6 +227,13 @@ def test_while_the_stream_never_pauses_there_is_publishing_and_breathing_all_the
     assert 3 < len(told) < len(breaths)
     assert told == sorted(told)
     assert told[-1] == 20_000
+
+
+def test_publishing_that_takes_long_is_put_off() -> None:
+    assert module._wait(0.0, 0.001) == 0.05
+    assert module._wait(0.0, 0.2) == 2.0
+    assert module._wait(1.0, 0.01) == 0.5
+    assert module._wait(100.0, 100.0) == 4.0
 
 
 def test_small_portions_that_never_end_leave_time_to_breathe_and_to_publish_too(

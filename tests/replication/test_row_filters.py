@@ -20,7 +20,7 @@ from django_electric.replication import publication, row_filters, tables
 from django_electric.replication.row_filters import RowFilters
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.where import parse_where
-from tests.replication.database import Connection, oid_of, one
+from tests.replication.database import Connection, oid_of, one, reading
 from tests.support.waiting import eventually
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, n int, v text)"
@@ -57,7 +57,10 @@ class World:
         return ShapeDefinition.build(relation, where=where)
 
     def register(self, clause: str = "", table: str = "t") -> ShapeDefinition:
-        definition = self.shape(clause, table)
+        return self.keep(self.shape(clause, table))
+
+    def keep(self, definition: ShapeDefinition) -> ShapeDefinition:
+        """In the catalogue."""
         self.connection.execute(
             f"INSERT INTO {CATALOGUE} VALUES (%s, %s, %s, %s)",  # type: ignore[arg-type]
             [
@@ -141,6 +144,31 @@ def test_what_changes_between_two_looks_is_not_set(world: World) -> None:
 @pytest.mark.parametrize("clause", ["", "n + 1 = 2", "10 / n = 1"])
 def test_one_shape_that_is_not_plain_is_enough_for_none(world: World, clause: str) -> None:
     world.start("n = 1", clause)
+    assert world.look() == ""
+
+
+@pytest.mark.parametrize("clause", ["id IN (SELECT id FROM t WHERE n = 1)", "id NOT IN (SELECT id FROM u WHERE n IN (SELECT n FROM t))"])  # fmt: skip
+def test_a_table_that_a_subquery_reads_is_not_filtered(world: World, clause: str) -> None:
+    world.connection.execute("CREATE TABLE u (id int PRIMARY KEY, n int)")
+    world.start("n = 1")
+    world.keep(reading(world.connection, "u", clause))
+    assert world.look() == ""
+
+
+def test_the_table_of_a_shape_with_subqueries_is_not_filtered(world: World) -> None:
+    world.start("n = 1")
+    world.keep(reading(world.connection, "t", "n IN (SELECT id FROM t)"))
+    assert world.look() == ""
+
+
+def test_a_subquery_takes_off_a_filter_that_does_not_know_it(world: World) -> None:
+    world.connection.execute("CREATE TABLE u (id int PRIMARY KEY)")
+    world.start("n = 1", "n = 2")
+    world.look()
+    definition = world.keep(
+        reading(world.connection, "u", "id IN (SELECT id FROM t WHERE n IN (2, 3))")
+    )
+    assert [world.publish(one) is None for one in definition.walk()] == [False, False]
     assert world.look() == ""
 
 

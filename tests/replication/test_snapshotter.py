@@ -35,6 +35,7 @@ from django_electric.shapes.definition import ShapeDefinition
 from django_electric.shapes.offset import BEFORE_ALL, LogOffset
 from django_electric.storage import MemoryStorage
 from django_electric.where import parse_where
+from tests.replication.database import reading
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -437,6 +438,18 @@ def test_a_condition_that_does_not_fit_any_more_is_not_at_fault(
     )  # fmt: skip
     world.fill(without)
     assert isinstance(world.events()[-1], SnapshotComplete)
+
+
+def test_nor_is_one_in_a_subquery(
+    world: World, connection: Connection, settings: ElectricSettings
+) -> None:
+    connection.execute("CREATE TABLE u (id int PRIMARY KEY, v text)")
+    connection.execute("ALTER TABLE u REPLICA IDENTITY FULL")
+    connection.execute(f"ALTER PUBLICATION {settings.publication_name} ADD TABLE u")
+    definition = reading(connection, "t", "id IN (SELECT id FROM u WHERE v = 'row 7')")
+    connection.execute("ALTER TABLE u ALTER v TYPE int USING length(v)")
+    assert world.failure(definition).status == 409
+    connection.execute("DROP TABLE u")
 
 
 def test_a_value_too_large_for_any_value_is_the_fault_of_the_condition() -> None:

@@ -9,6 +9,7 @@ from django_electric.conf import ElectricSettings
 from django_electric.models import Shape
 from django_electric.shapes.definition import ShapeDefinition
 from django_electric.where import parse_where
+from tests.replication.database import reading
 
 
 def register(settings: ElectricSettings, table: str, where: str | None = None) -> Shape:
@@ -18,4 +19,11 @@ def register(settings: ElectricSettings, table: str, where: str | None = None) -
     assert relation is not None
     condition = parse_where(where, {"id": "int4"}) if where else None
     definition = ShapeDefinition.build(relation, where=condition)
+    return Shape.objects.register(definition, settings.replication_stream_id)
+
+
+def register_reader(settings: ElectricSettings, table: str, other: str) -> Shape:
+    """A shape on *table* with a subquery that reads *other*."""
+    connection.ensure_connection()
+    definition = reading(connection.connection, table, f"id IN (SELECT id FROM {other})")
     return Shape.objects.register(definition, settings.replication_stream_id)

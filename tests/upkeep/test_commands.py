@@ -19,7 +19,7 @@ from django_electric.storage import FileStorage
 from django_electric.upkeep.examine import examine
 from tests.support.server import ElectricServer
 from tests.support.waiting import eventually
-from tests.upkeep.shapes import register
+from tests.upkeep.shapes import register, register_reader
 
 
 def run(*arguments: str, code: int = 0) -> str:
@@ -194,6 +194,15 @@ def test_shapes_are_deleted_by_handle_by_table_or_all(in_use: ElectricSettings) 
     assert json.loads(run("electric_shapes", "delete", "--all", "--json")) == {
         "deleted": [other.handle]
     }
+
+
+def test_the_shapes_of_a_table_are_also_those_whose_subqueries_read_it(
+    in_use: ElectricSettings,
+) -> None:
+    register(in_use, "items")
+    readers = {register_reader(in_use, "items", "others").handle, register(in_use, "others").handle}
+    listed = json.loads(run("electric_shapes", "list", "--table", "others", "--json"))
+    assert {shape["handle"] for shape in listed} == readers
 
 
 def test_a_rotated_shape_has_its_definition_under_a_new_handle(in_use: ElectricSettings) -> None:

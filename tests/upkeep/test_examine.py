@@ -19,7 +19,7 @@ from django_electric.upkeep import examine as module
 from django_electric.upkeep.examine import examine, is_writable
 from django_electric.upkeep.facts import TableFacts
 from django_electric.upkeep.probes import findings
-from tests.upkeep.shapes import register
+from tests.upkeep.shapes import register, register_reader
 
 pytestmark = pytest.mark.usefixtures("postgres_cluster")
 
@@ -74,6 +74,18 @@ def test_the_tables_of_shapes_are_compared_with_the_publication(in_use: Electric
     assert examine(in_use).shapes == 3
 
 
+def test_a_table_that_subqueries_read_counts_and_keeps_its_name(in_use: ElectricSettings) -> None:
+    register_reader(in_use, "items", "others")
+    register_reader(in_use, "items", "items")
+    facts = examine(in_use)
+    assert {t.table: (t.shapes, t.readers) for t in facts.tables} == {"items": (2, 0), "others": (0, 1)}  # fmt: skip
+    assert facts.shapes == 2
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE others; CREATE TABLE others (id int PRIMARY KEY)")
+    gone = tables(in_use)["others"]
+    assert (gone.name, gone.exists) == ('"public"."others"', False)
+
+
 def test_a_table_that_was_dropped_keeps_the_name_that_its_shapes_know(
     in_use: ElectricSettings,
 ) -> None:
@@ -110,9 +122,9 @@ def test_shapes_of_another_stream_are_not_ours(settings_of_test: ElectricSetting
 def test_migrations_that_are_not_applied_are_named(settings_of_test: ElectricSettings) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "DELETE FROM django_migrations WHERE app = 'django_electric' AND name LIKE '0003%'"
+            "DELETE FROM django_migrations WHERE app = 'django_electric' AND name LIKE '0004%'"
         )
-    assert examine(settings_of_test).pending_migrations == ("django_electric.0003_owner",)
+    assert examine(settings_of_test).pending_migrations == ("django_electric.0004_reads",)
 
 
 def test_a_database_that_cannot_be_asked_is_a_fact(

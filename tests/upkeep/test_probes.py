@@ -139,8 +139,9 @@ def test_who_publishes_by_hand_is_told_to_make_the_publication() -> None:
     assert "Start the worker anew" in only(replace(FINE, publication=None)).remedy
 
 
-def test_shapes_of_a_table_that_is_not_streamed_are_an_error() -> None:
-    finding = only(with_table(is_published=False, shapes=3))
+@pytest.mark.parametrize("known", [{"shapes": 3}, {"shapes": 0, "readers": 1}])
+def test_shapes_of_a_table_that_is_not_streamed_are_an_error(known: dict[str, int]) -> None:
+    finding = only(with_table(is_published=False, **known))
     assert (finding.id, finding.severity) == ("electric.W028", "error")
     assert '"public"."others"' in finding.text
     assert '"items"' not in finding.text

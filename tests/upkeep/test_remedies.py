@@ -12,7 +12,7 @@ from django_electric.models import Shape
 from django_electric.upkeep.examine import examine
 from django_electric.upkeep.probes import findings
 from django_electric.upkeep.remedies import FIXES, can_fix, fix
-from tests.upkeep.shapes import register
+from tests.upkeep.shapes import register, register_reader
 
 
 def run(*statements: str) -> None:
@@ -49,6 +49,20 @@ def test_a_table_of_shapes_that_was_not_streamed_is_published_and_its_shapes_are
     assert {t.table: (t.is_published, t.has_full_identity) for t in examine(in_use).tables} == {
         again.table_name: (True, True), "others": (True, True),
     }  # fmt: skip
+
+
+def test_shapes_whose_subqueries_read_a_table_that_was_not_streamed_are_rotated(
+    in_use: ElectricSettings,
+) -> None:
+    run(f"ALTER PUBLICATION {in_use.publication_name} ADD TABLE items",
+        "ALTER TABLE items REPLICA IDENTITY FULL")  # fmt: skip
+    kept = register(in_use, "items")
+    register_reader(in_use, "items", "others")
+    assert fixed(in_use) == [
+        '"public"."others" is in the publication',
+        '1 shapes of "public"."others" are rotated',
+    ]
+    assert [shape.handle for shape in Shape.objects.all()] == [kept.handle]
 
 
 def test_the_replica_identity_is_made_full(in_use: ElectricSettings) -> None:

@@ -106,6 +106,29 @@ def test_one_thing_after_the_other_is_missing_and_then_it_works(
     assert [m["value"] for m in answer.json()[:1]] == [{"id": "1", "v": "a"}]
 
 
+def test_who_publishes_by_hand_is_told_of_the_tables_that_subqueries_read(
+    manual: GuestServer,
+) -> None:
+    outer, inner = make_table(manual), make_table(manual)
+    for table in (outer, inner):
+        manual.sql(f"GRANT SELECT ON {table} TO {manual.role}")
+    manual.sql(
+        f"ALTER PUBLICATION {manual.publication} ADD TABLE {outer}",
+        f"ALTER TABLE {outer} REPLICA IDENTITY FULL",
+    )
+    where = f"id IN (SELECT id FROM {inner} WHERE v = 'a')"
+    assert refusal(manual, outer, where=where) == (
+        f'Database table "public.{inner}" is missing from the publication "{manual.publication}" and '
+        "the ELECTRIC_MANUAL_TABLE_PUBLISHING setting prevents Electric from adding it"
+    )
+    manual.sql(f"ALTER PUBLICATION {manual.publication} ADD TABLE {inner}")
+    assert refusal(manual, outer, where=where) == (
+        f'Database table "public.{inner}" does not have its replica identity set to FULL'
+    )
+    manual.sql(f"ALTER TABLE {inner} REPLICA IDENTITY FULL")
+    assert ask(manual, outer, where=where).status_code == 200
+
+
 def test_who_publishes_by_hand_is_told_what_is_left_to_do(manual: GuestServer) -> None:
     table = make_table(manual)
     assert refusal(manual, table) == (

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from django.core.management.base import CommandError
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from django_electric.conf import ElectricSettings
 from django_electric.errors import ShapeGone
 from django_electric.management.command import ElectricCommand
-from django_electric.models import Shape
+from django_electric.models import Shape, ShapeQuerySet
 from django_electric.protocol.params import InvalidRequest
 from django_electric.shapes.explanation import Explanation
 from django_electric.storage import FileStorage
@@ -142,7 +142,10 @@ def _add_explaining(verbs: Verbs) -> None:
 
 def _add_common(verb: ArgumentParser, *, has_table: bool = True) -> None:
     if has_table:
-        verb.add_argument("--table", help="as in a request: items or schema.items")
+        verb.add_argument(
+            "--table",
+            help="as in a request, items or schema.items: on it, or with subqueries that read it",
+        )
     # After the verb as before it; a default would undo what was said before.
     verb.add_argument("--json", action="store_true", default=SUPPRESS, help="for programs")
 
@@ -150,15 +153,18 @@ def _add_common(verb: ArgumentParser, *, has_table: bool = True) -> None:
 # --- Which shapes ---------------------------------------------------------------------------------
 
 
-def _shapes(settings: ElectricSettings) -> QuerySet[Shape]:
+def _shapes(settings: ElectricSettings) -> ShapeQuerySet:
     return Shape.objects.using(settings.alias).filter(stream_id=settings.replication_stream_id)
 
 
-def _of_table(shapes: QuerySet[Shape], table: str | None) -> QuerySet[Shape]:
+def _of_table(shapes: ShapeQuerySet, table: str | None) -> QuerySet[Shape]:
+    """Those on a table, and those with subqueries that read it."""
     if not table:
         return shapes
     schema, _, name = table.rpartition(".")
-    return shapes.filter(schema_name=schema or "public", table_name=name)
+    named = (schema or "public", name)
+    readers = [s.pk for s in shapes.with_subqueries() if named in s.tables.values()]
+    return shapes.filter(Q(schema_name=named[0], table_name=named[1]) | Q(pk__in=readers))
 
 
 def _one(settings: ElectricSettings, handle: str) -> Shape:
