@@ -322,10 +322,11 @@ class MovingShape(Moving):
             if self._is_true(effect.literal, effect.value) is not was
         )
         gone, come = self._parted(dict.fromkeys(turned))
-        for event, patterns in (
-            ("move-out", [*move.gone, *gone]),
-            ("move-in", [*move.come, *come]),
-        ):
+        gone, come = [*move.gone, *gone], [*move.come, *come]
+        if self.definition.log_mode == "changes_only":
+            # A subset that was ahead of the log has brought some of what comes, which may have gone since.
+            gone = sorted({*gone, *come})
+        for event, patterns in (("move-out", gone), ("move-in", come)):
             if patterns:
                 yield move_event(event, patterns, move.xids)
         if answer.rows:

@@ -94,19 +94,26 @@ class FileLogReader(ShapeLogReader):
         before = index[i - 1] if i else None
         start = before.stop if before else 0
         if first.tx == offset.tx and (before is None or (before.tx, before.op) != offset):
-            start = self._skip_ops(start, first.stop, offset.op)
+            last_op = before.op if before is not None and before.tx == offset.tx else -1
+            start = self._skip_ops(start, first.stop, offset.op, last_op)
         end = index[index.end_of_chunk(first.chunk)]
         return Chunk(LogOffset(end.tx, end.op), "log", start, end.stop)
 
-    def _skip_ops(self, start: int, stop: int, op: int) -> int:
-        """Byte of the first entry with a greater op: an offset in the middle of a record."""
+    def _skip_ops(self, start: int, stop: int, op: int, last_op: int) -> int:
+        """Byte of the first entry with a greater op than *op*: an offset in the middle of a record.
+
+        *last_op* is that of the entry before *start*. What a move brings names no op, or one that it had in
+        another transaction. Then it counts as at least one more than the one before, so that nothing is
+        passed over.
+        """
         fd = self._fd("log.jsonl")
         if fd is None:
             raise self._too_short()
         for line in _lines(fd, start, stop):
             # Only the header holds a bare number: the values of columns are strings.
             found = _OP_POSITION.search(line)
-            if found and int(found[1]) > op:
+            last_op = max(last_op + 1, int(found[1]) if found else 0)
+            if last_op > op:
                 return start
             start += len(line)
         if start != stop:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final, NamedTuple
@@ -23,6 +23,7 @@ SEARCHED: Final = 32 << 20
 """Bytes that one search looks at."""
 _BLOCK: Final = 1 << 18
 _PARTS: Final = ("snapshot", "log")
+_EVENT: Final = b',{"headers":{"event":'
 _PLACE: Final = re.compile(r"(snapshot|log)-(\d{1,18})", re.ASCII)
 
 
@@ -70,7 +71,14 @@ class LogEntry:
 
     @property
     def operation(self) -> str:
-        return str(self.headers.get("operation") or self.headers.get("control") or "")
+        """``insert``, ``snapshot-end``, ``move-out`` …"""
+        headers = self.headers
+        return str(headers.get("operation") or headers.get("control") or headers.get("event") or "")
+
+    @property
+    def is_moved_in(self) -> bool:
+        """It is a row that came because of what another table holds."""
+        return self.headers.get("is_move_in") is True
 
     @property
     def key(self) -> str:
@@ -78,19 +86,20 @@ class LogEntry:
 
     @property
     def offset(self) -> str:
-        """As clients know it; empty for first rows, which have none of their own."""
+        """As clients know it; empty for what names none: first rows, moves and the rows that they bring."""
         lsn, position = self.headers.get("lsn"), self.headers.get("op_position")
         return "" if lsn is None else f"{lsn}_{position}"
 
     @property
-    def txids(self) -> str:
+    def txids(self) -> tuple[str, ...]:
+        """The transaction; those that caused a move."""
         txids = self.headers.get("txids")
-        return ", ".join(map(str, txids)) if isinstance(txids, list) else ""
+        return tuple(map(str, txids)) if isinstance(txids, list) else ()
 
     @property
     def value(self) -> str:
-        """The row, as JSON."""
-        return _json(self.message.get("value"))
+        """The row, or which rows a move concerns, as JSON."""
+        return _json(self.message.get("value", self.headers.get("patterns")))
 
     @property
     def old_value(self) -> str:
@@ -149,25 +158,28 @@ class LogBook:
         return LogPage(entries, self._before(start), after)
 
     def history(self, key: str, start: Place = BEGINNING, size: int = PAGE) -> LogPage:
-        """What happened to the row with *key*, from *start* on."""
+        """What happened to the row with *key*, from *start* on.
+
+        Moves are among it that concern the row by its tags; they are known from its first entry after *start* on.
+        """
         wanted = b',{"key":' + json.dumps(key, ensure_ascii=False).encode()
-        return self._search(start, re.compile(re.escape(wanted)), size)
+        return self._search(start, _History(wanted), size)
 
     def transaction(self, txid: int, start: Place = BEGINNING, size: int = PAGE) -> LogPage:
         """The entries of one transaction, from *start* on."""
         # What looks like it inside a value has a backslash before each quotation mark.
         pattern = re.compile(rb'.*[^\\]"txids":\[(?:\d+,)*%d[,\]]' % txid)
         in_log = start if start.part == "log" else Place("log", 0)
-        return self._search(in_log, pattern, size)
+        return self._search(in_log, lambda line: pattern.match(line) is not None, size)
 
-    def _search(self, start: Place, pattern: re.Pattern[bytes], size: int) -> LogPage:
+    def _search(self, start: Place, matches: Callable[[bytes], bool], size: int) -> LogPage:
         found: list[LogEntry] = []
         looked_at = 0
         for place, line in self._lines(start):
             if len(found) == size or looked_at > SEARCHED:
                 return LogPage(tuple(found), None, place, is_search=True)
             looked_at += len(line)
-            if pattern.match(line):
+            if matches(line):
                 found.append(_entry(place, line))
         return LogPage(tuple(found), None, None, is_search=True)
 
@@ -214,6 +226,45 @@ class LogBook:
 
     def _read(self, part: str, start: int, stop: int) -> bytes:
         return self._reader.read(Chunk(SNAPSHOT_END, part, start, stop), 0, stop - start)
+
+
+class _History:
+    """Whether an entry concerns one row; called with the entries in their order."""
+
+    def __init__(self, start: bytes) -> None:
+        self._start = start
+        self._tags: list[list[str]] = []
+        self._active: list[bool] = []
+
+    def __call__(self, line: bytes) -> bool:
+        if line.startswith(self._start):
+            headers = _entry(BEGINNING, line).headers
+            is_gone = headers.get("operation") == "delete"
+            self._tags = [] if is_gone else _slots(headers.get("tags"))
+            active = headers.get("active_conditions")
+            self._active = list(active) if isinstance(active, list) else []
+            return True
+        return bool(self._tags) and line.startswith(_EVENT) and self._is_moved(line)
+
+    def _is_moved(self, line: bytes) -> bool:
+        """Whether the row has what the move names; from then on it is as that says (PROTOCOL section 12.3)."""
+        headers = json.loads(line[1:])["headers"]
+        at = {
+            pattern["pos"]
+            for pattern in headers["patterns"]
+            if any(slots[pattern["pos"]] == pattern["value"] for slots in self._tags)
+        }
+        for position in at:
+            self._active[position] = headers["event"] == "move-in"
+        if not any(
+            all(self._active[n] for n, slot in enumerate(slots) if slot) for slots in self._tags
+        ):
+            self._tags = []
+        return bool(at)
+
+
+def _slots(tags: object) -> list[list[str]]:
+    return [str(tag).split("/") for tag in tags] if isinstance(tags, list) else []
 
 
 def _stops(reader: ShapeLogReader) -> dict[str, int]:

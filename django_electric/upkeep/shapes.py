@@ -36,7 +36,8 @@ class ShapeFacts:
     @property
     def is_indexed(self) -> bool | None:
         """Whether the worker finds the shape by an index, or need not look at all."""
-        return None if self.explanation is None else self.explanation.road != "evaluation"
+        explanation = self.explanation
+        return None if explanation is None else explanation.road not in ("evaluation", "subqueries")
 
 
 def facts_of(shapes: Iterable[Shape], settings: ElectricSettings) -> dict[str, ShapeFacts]:

@@ -78,7 +78,7 @@ _CONFIRMED = (
     "SELECT confirmed_flush_lsn::text FROM pg_replication_slots"
     " WHERE slot_name = %s AND confirmed_flush_lsn IS NOT NULL"
 )
-_XID = re.compile(rb'"txids":\[([0-9]+)\]')
+_XIDS = re.compile(rb'"txids":\[([0-9]+(?:,[0-9]+)*)\]')
 """In the headers of an entry: inside a value the quotes are escaped, and a column's value is no list."""
 
 
@@ -194,7 +194,8 @@ class _Query:
         try:
             chunk = reader.chunk_after(LogOffset(max(0, confirmed - 1), INFINITE))
             while chunk is not None and chunk.size:
-                xids.update(map(int, _XID.findall(reader.read(chunk, 0, chunk.size))))
+                for found in _XIDS.findall(reader.read(chunk, 0, chunk.size)):
+                    xids.update(map(int, found.split(b",")))  # a move may have several causes
                 chunk = reader.chunk_after(chunk.end)
         finally:
             reader.close()

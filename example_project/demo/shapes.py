@@ -46,7 +46,18 @@ class ProjectPolicy(ShapePolicy):
 
 policy(Comment)(ModelPermissionPolicy)
 
+
+class ConversationPolicy(ShapePolicy):
+    """What is said about an issue, for whom the issue is assigned to, and as long as it is."""
+
+    def rows(self, user: AbstractBaseUser | AnonymousUser) -> QuerySet[Comment]:
+        """They come and go with the issues: the condition names those by a subquery, not by a list."""
+        issues = Issue.objects.filter(assignee=user.get_username())
+        return Comment.objects.filter(issue__in=issues)
+
+
 my_issues = Shape(
     Issue.objects.exclude(status__in=CLOSED).only("title", "status", "priority", "project")
 )
+my_conversations = Shape(Comment, policy=ConversationPolicy)
 board = Shape(Project.objects.only("name", "key", "color"), public=True)

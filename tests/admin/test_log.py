@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import json
 import re
 from collections.abc import AsyncIterator, Callable
 
@@ -35,7 +36,7 @@ def look(client: Client, shape: Shape, **query: str) -> str:
 def rows(page: str) -> list[str]:
     """The first cell of each entry."""
     return re.findall(
-        r'<tr class="electric-\w+">\s*<td class="electric-narrow"><a [^>]*>([^<]*)</a>', page
+        r'<tr class="electric-[\w-]+">\s*<td class="electric-narrow"><a [^>]*>([^<]*)</a>', page
     )
 
 
@@ -55,6 +56,33 @@ def test_one_jumps_to_an_offset_a_transaction_or_a_row(admin: Client, shape: Sha
     assert len(rows(history)) == 2
     assert rows(history)[-1] == "4242_2"
     assert "log.js" not in history
+
+
+def test_moves_are_shown_and_the_rows_that_they_bring(admin: Client, shape: Shape) -> None:
+    storage = FileStorage(electric_settings().root)
+    writer = storage.writer(shape.handle, durable_tx=4242)
+    tag = {"tags": ["abc"], "active_conditions": [True]}
+    writer.append(5_000, [0, 1], [move("move-in"), entry(7, is_move_in=True, **tag)])
+    writer.append(5_001, [0], [move("move-out")])
+    storage.publish()
+    storage.close()
+    page = look(admin, shape)
+    operations = re.findall(r'<td class="electric-narrow">((?:move-|insert)[^<]*)</td>', page)
+    assert operations[-3:] == ["move-in", "insert (moved in)", "move-out"]
+    assert html.escape('[{"pos": 0, "value": "abc"}]') in page
+    assert '<a href="?txid=90">90</a>, <a href="?txid=91">91</a>' in page
+    found = rows(look(admin, shape, txid="91"))
+    assert len(found) == 2
+    assert found[0].startswith("log-")
+    history = look(admin, shape, key='"public"."items"/"7"')
+    assert re.findall(r'<tr class="electric-([\w-]+)">', history) == ["insert", "move-out"]
+    assert rows(look(admin, shape, offset="5000_1"))[0] == rows(history)[0]
+
+
+def move(event: str) -> bytes:
+    patterns = [{"pos": 0, "value": "abc"}]
+    message = {"headers": {"event": event, "patterns": patterns, "txids": [90, 91]}}
+    return b"," + json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
 def test_long_logs_have_pages(admin: Client, shape: Shape) -> None:

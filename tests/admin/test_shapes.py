@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+from dataclasses import replace
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -19,6 +21,7 @@ from django_electric.storage import FileStorage, state_file
 from django_electric.storage.files import FileLogReader
 from django_electric.storage.state_file import replace_quickly
 from django_electric.web.presence import Presence
+from django_electric.where import parse_where
 from tests.admin.conftest import ITEMS
 
 LIST = "admin:django_electric_shape_changelist"
@@ -125,6 +128,22 @@ def test_what_a_condition_costs_is_shown_and_a_slow_one_stands_out(
 def test_how_a_shape_is_found_is_shown(admin: Client, shape: Shape) -> None:
     url = reverse("admin:django_electric_shape_change", args=[shape.pk])
     assert "found by an index" in admin.get(url).content.decode()
+
+
+def test_a_shape_with_subqueries_says_what_is_kept_of_them(admin: Client, shape: Shape) -> None:
+    inner = ShapeDefinition.build(
+        ITEMS, columns=("id",), where=parse_where("text = 'b'", {"id": "int4", "text": "text"})
+    )
+    outer = ShapeDefinition.build(ITEMS, columns=("id",))
+    where = f'("id" IN ({inner.subselect}))'
+    row = Shape.objects.register(replace(outer, where=where, dependencies=(inner,)), "default")
+    url = reverse("admin:django_electric_shape_change", args=[row.pk])
+    page = html.unescape(admin.get(url).content.decode())
+    assert "compared with the rows of its subqueries, for every changed row" in page
+    assert 'kept in the worker\'s memory: "id" of "public"."items"' in page
+    listed = admin.get(reverse(LIST)).content.decode()
+    of_row = listed.split(f">{row.handle}<")[1].split("</tr>")[0]
+    assert 'alt="False"' in of_row, "it is not found by an index"
 
 
 def test_clients_that_wait_are_counted_and_can_be_filtered_by(admin: Client, shape: Shape) -> None:

@@ -2,6 +2,7 @@
 
 import * as electric from '@electric-sql/client'
 import { canonical, serve, text, typed, until } from './lines.mjs'
+import { Held } from './moves.mjs'
 
 const { Shape, ShapeStream } = electric
 const shapes = new Map()
@@ -50,12 +51,17 @@ class Admission {
 }
 
 class Followed {
-  /** `partial`: only a part of the rows is known, so changes of others are no faults. */
-  constructor({ url, params, options: { secrets, partial, admission, tickets, ...options } }) {
+  /**
+   * `partial`: only a part of the rows is known, so changes of others are no faults; `byTags`: the rows are what
+   * the messages say by tags and moves, and not what the client's Shape holds.
+   */
+  constructor({ url, params, options: { secrets, partial, byTags, admission, tickets, ...options } }) {
     this.admission = admission
+    this.held = new Held()
+    this.byTags = byTags
     this.stats = {
       mustRefetch: 0, statuses: {}, handles: [], messages: 0, faults: [], oldValues: 0, moves: 0,
-      eventStreams: 0, live: 0, headers: {}, errors: [],
+      eventStreams: 0, live: 0, headers: {}, errors: [], events: { 'move-in': 0, 'move-out': 0 },
     }
     this.partial = partial
     this.keys = new Set()
@@ -108,7 +114,13 @@ class Followed {
 
   /** The client itself forgives what must not happen: nothing lost, nothing twice. */
   #watch(messages) {
-    for (const { key, headers, old_value: old } of messages) {
+    for (const message of messages) {
+      const { key, headers, old_value: old } = message
+      for (const gone of this.held.take(message)) if (headers.event) this.keys.delete(gone)
+      if (headers.event) {
+        this.stats.events[headers.event] += 1
+        this.stats.messages += 1
+      }
       if (headers.control === 'must-refetch') {
         this.stats.mustRefetch += 1
         this.keys.clear()
@@ -118,7 +130,8 @@ class Followed {
       if (old !== undefined) this.stats.oldValues += 1
       if (headers.key_change_to) this.stats.moves += 1
       const known = this.keys.has(key)
-      if (!this.partial && known === (headers.operation === 'insert')) {
+      const mayBeThere = headers.is_move_in && this.stats.eventStreams > 0
+      if (!this.partial && !mayBeThere && known === (headers.operation === 'insert')) {
         this.stats.faults.push(`${headers.operation} of ${key}, which is ${known ? '' : 'not '}there`)
       }
       if (headers.operation === 'delete') this.keys.delete(key)
@@ -138,7 +151,7 @@ class Followed {
   }
 
   get rows() {
-    return [...this.shape.currentValue.values()]
+    return this.byTags ? this.held.values : [...this.shape.currentValue.values()]
   }
 
   report() {
@@ -146,7 +159,7 @@ class Followed {
       ...this.stats,
       tickets: this.admission?.tickets,
       upToDate: this.shape.isUpToDate,
-      count: this.shape.currentValue.size,
+      count: this.rows.length,
       ids: this.rows.slice(0, 100).map((row) => text(row.id)).sort(),
       handle: this.stream.shapeHandle ?? null,
       offset: this.stream.lastOffset,

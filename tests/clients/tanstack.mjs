@@ -32,14 +32,14 @@ function recorded(name, held) {
   }
 }
 
-function collect({ name, url, table, syncMode, writes, liveSse, held }) {
+function collect({ name, url, table, params, syncMode, writes, liveSse, held }) {
   requests.set(name, [])
   const send = async ({ transaction }) => write(writes, transaction.mutations)
   collections.set(name, createCollection(electricCollectionOptions({
     id: name,
     getKey: (row) => row.id,
     syncMode,
-    shapeOptions: { url, params: { table }, fetchClient: recorded(name, held), liveSse, warnOnHttp: false },
+    shapeOptions: { url, params: { table, ...params }, fetchClient: recorded(name, held), liveSse, warnOnHttp: false },
     onInsert: send,
     onUpdate: send,
     onDelete: send,
@@ -49,13 +49,15 @@ function collect({ name, url, table, syncMode, writes, liveSse, held }) {
 /** A live query: rows of a project, or with at least this weight, in order. */
 function query({ name, of, project, atLeast, order, limit }) {
   const source = collections.get(of)
-  const live = createLiveQueryCollection((q) => {
+  const asked = (q) => {
     let built = q.from({ issue: source })
     if (project !== undefined) built = built.where(({ issue }) => eq(issue.project, project))
     if (atLeast !== undefined) built = built.where(({ issue }) => gte(issue.weight, atLeast))
     if (order) built = built.orderBy(({ issue }) => issue[order], 'desc')
     return limit ? built.limit(limit) : built
-  })
+  }
+  // Nobody subscribes to it: by default its rows would be forgotten after five seconds.
+  const live = createLiveQueryCollection({ query: asked, gcTime: 0 })
   live.startSyncImmediate()
   collections.set(name, live)
 }

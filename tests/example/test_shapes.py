@@ -24,7 +24,7 @@ def ann() -> User:
 
 
 def test_they_are_found_without_being_imported() -> None:
-    assert set(registry.shapes) == {"my-issues", "board"}
+    assert set(registry.shapes) == {"my-issues", "my-conversations", "board"}
     assert registered_models() == [Comment, Issue, Project]
 
 
@@ -53,6 +53,14 @@ def test_declared_shapes(ann: User) -> None:
     assert access_to_shape(shapes.board, AnonymousUser()).is_public
     with pytest.raises(NotSignedIn):
         access_to_shape(shapes.my_issues, AnonymousUser())
+
+
+def test_what_is_said_about_an_issue_goes_with_the_issue(ann: User) -> None:
+    where = access_to_shape(shapes.my_conversations, ann).where or ""
+    assert where.startswith('("issue_id" IN (SELECT ')
+    assert "\"assignee\" = 'ann'" in where
+    with pytest.raises(NotSignedIn):
+        access_to_shape(shapes.my_conversations, AnonymousUser())
 
 
 def test_the_page_is_for_who_has_signed_in(client: Client, ann: User) -> None:

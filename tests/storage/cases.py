@@ -368,6 +368,31 @@ class StorageCases:
                 assert_answers_like(model, reader)
         assert reader.state().last_offset == model.last_offset
 
+    @pytest.mark.parametrize("threshold", [1, 60, 10_000])
+    def test_nothing_is_passed_over_of_what_names_no_op_of_its_own(
+        self, make: Storages, threshold: int
+    ) -> None:
+        """Moves, the rows that they bring, and changes that waited for those have an offset all the same."""
+        storage = make(chunk_bytes=threshold)
+        writer = storage.writer(HANDLE)
+        complete_snapshot(writer)
+        model = Model(threshold)
+        reader = storage.reader(HANDLE)
+        nameless = [b',{"headers":{"n":%d}}\n' % n for n in range(4)]
+        for tx, ops, entries in (
+            (100, [0, 2, 3, 4], [entry(100, 0), entry(100, 2), *nameless[:2]]),
+            (200, [0, 1, 2, 3], nameless),
+            (300, [0, 1, 2, 3, 4], [entry(290, 1), *nameless[:3], entry(295, 8)]),
+            (400, [0], [entry(400, 0)]),
+        ):
+            writer.append(tx, ops, entries)
+            model.commit(tx, ops, entries)
+        storage.publish()
+        for offset in model.interesting_offsets():
+            got = b"".join(data for _, data in everything_after(reader, offset))
+            wanted = b"".join(data for at, _, data in model.entries if at > offset)
+            assert got.endswith(wanted), offset
+
     def test_the_two_halves_of_a_key_change_have_an_offset_each(self, make: Storages) -> None:
         storage = make(chunk_bytes=10)
         writer = storage.writer(HANDLE)

@@ -106,7 +106,7 @@ def test_an_entry_shows_what_it_holds(book: LogBook) -> None:
         "3000_2",
         "update",
         key(0),
-        "730",
+        ("730",),
     )
     assert json.loads(entry.value) == {"id": "0", "text": "x"}
     assert entry.old_value == ""
@@ -201,3 +201,77 @@ def test_a_snapshot_that_is_being_written_is_shown_as_far_as_it_is_published(
 def test_what_names_no_place_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a place"):
         Place.parse(text)
+
+
+# --- Moves ---------------------------------------------------------------------------------------------
+
+
+def tagged(n: int, tag: str, **headers: object) -> bytes:
+    """A row of a shape with a subquery or another condition."""
+    about = {"tags": [f"{tag}/", "/1"], "active_conditions": [True, False], **headers}
+    return line(key(n), {"id": str(n)}, {"operation": "insert", **about})
+
+
+def move(event: str, *patterns: tuple[int, str], xids: tuple[int, ...] = (9,)) -> bytes:
+    named = [{"pos": position, "value": value} for position, value in patterns]
+    message = {"headers": {"event": event, "patterns": named, "txids": list(xids)}}
+    return b"," + json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+@pytest.fixture
+def moved(storage: FileStorage) -> Iterator[LogBook]:
+    """Row 1 goes, and comes again; row 2 stays by its other condition, until that is over too."""
+    writer = storage.writer(HANDLE)
+    snapshot = writer.snapshot()
+    snapshot.write(tagged(1, "a") + tagged(2, "a", active_conditions=[True, True]))
+    snapshot.finish()
+    writer.append(100, [0], [move("move-out", (0, "a"), xids=(7, 8))])
+    writer.append(200, [0], [move("move-out", (0, "a"))])
+    writer.append(
+        300, [0, 1, 2], [move("move-in", (0, "a")), tagged(1, "a", is_move_in=True), move("move-in", (0, "b"))]
+    )  # fmt: skip
+    writer.append(400, [0], [move("move-out", (1, "1"))])
+    writer.append(
+        500, [0], [line(key(1), {"id": "1"}, {"operation": "delete", "tags": ["a/", "/1"]})]
+    )
+    writer.append(600, [0], [move("move-out", (0, "a"))])
+    storage.publish()
+    reader = storage.reader(HANDLE)
+    yield LogBook(reader)
+    reader.close()
+
+
+def said(page: LogPage) -> list[str]:
+    return [f"{entry.operation} {entry.key[-3:] or entry.value}" for entry in page.entries]
+
+
+A = '[{"pos": 0, "value": "a"}]'
+
+
+def test_a_move_shows_which_rows_it_is_about_and_why(moved: LogBook) -> None:
+    (out, *_, brought) = moved.page(Place("log", 0), 4).entries
+    assert (out.operation, out.value, out.offset, out.key) == ("move-out", A, "", "")
+    assert out.txids == ("7", "8")
+    assert not out.is_moved_in
+    assert (brought.operation, brought.offset, brought.is_moved_in) == ("insert", "", True)
+
+
+def test_the_history_of_a_row_has_the_moves_that_it_came_and_went_by(moved: LogBook) -> None:
+    went, came = f"move-out {A}", f"move-in {A}"
+    assert said(moved.history(key(1))) == [
+        'insert "1"', went, 'insert "1"', 'move-out [{"pos": 1, "value": "1"}]', 'delete "1"',
+    ]  # fmt: skip
+    assert said(moved.history(key(2))) == [
+        'insert "2"', went, went, came, 'move-out [{"pos": 1, "value": "1"}]', went,
+    ]  # fmt: skip
+
+
+def test_moves_are_found_by_each_transaction_that_caused_them(moved: LogBook) -> None:
+    for txid in (7, 8):
+        assert said(moved.transaction(txid)) == [f"move-out {A}"]
+
+
+@pytest.mark.parametrize("op", [0, 1, 2])
+def test_one_jumps_to_what_a_move_brought(moved: LogBook, op: int) -> None:
+    wanted = [f"move-in {A}", 'insert "1"', 'move-in [{"pos": 0, "value": "b"}]'][op]
+    assert said(moved.page(moved.place_of(LogOffset(300, op)), 1)) == [wanted]

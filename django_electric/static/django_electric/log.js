@@ -30,18 +30,30 @@
     return element;
   }
 
+  /** From here on after a lost connection: rather something twice than something never. */
+  function stand(at) {
+    const [tx, op] = at.split("_");
+    const [lastTx, lastOp] = offset.split("_");
+    const isLater = tx === lastTx ? op === "inf" || Number(op) > Number(lastOp) : BigInt(tx) > BigInt(lastTx);
+    if (isLater) offset = at;
+  }
+
+  /** A change of a row, or a move: that, and the rows that it brings, name no offset. */
   function add(message) {
-    const { operation, lsn, op_position, txids } = message.headers;
-    offset = `${lsn}_${op_position}`;
+    const { operation, event, patterns, is_move_in: isMovedIn, lsn, op_position, txids = [] } = message.headers;
     body.querySelector(".electric-none")?.remove();
     const row = body.insertRow();
-    row.className = `electric-${operation} electric-new`;
-    cell(row, link("offset", offset), true);
-    cell(row, operation, true);
-    cell(row, link("key", message.key));
-    const value = cell(row, message.value ? code(message.value, "") : "");
+    row.className = `electric-${operation ?? event} electric-new`;
+    const own = lsn === undefined ? "" : `${lsn}_${op_position}`;
+    cell(row, own && link("offset", own), true);
+    cell(row, isMovedIn ? `${operation} (${tail.dataset.moved})` : (operation ?? event), true);
+    cell(row, message.key === undefined ? "" : link("key", message.key));
+    const shown = message.value ?? patterns;
+    const value = cell(row, shown ? code(shown, "") : "");
     if (message.old_value) value.append(code(message.old_value, "electric-old"));
-    cell(row, txids ? link("txid", txids.join(", ")) : "", true);
+    const transactions = cell(row, "", true);
+    txids.forEach((txid, n) => transactions.append(n ? ", " : "", link("txid", txid)));
+    if (own) stand(own);
     while (body.rows.length > MOST_ROWS) body.deleteRow(0);
   }
 
@@ -57,7 +69,9 @@
     };
     source.onmessage = (event) => {
       const message = JSON.parse(event.data);
-      if (message.headers.operation) add(message);
+      const { operation, event: move, control, global_last_seen_lsn: lsn } = message.headers;
+      if (operation || move) add(message);
+      else if (control === "up-to-date") stand(`${lsn}_inf`);
     };
     source.onerror = () => {
       // It ends every minute. Another one goes on behind the last entry, which this one would not.

@@ -13,6 +13,7 @@
  * lost: ask again from there.
  */
 
+import { Tags } from "./tags.js";
 import { readRow } from "./values.js";
 
 /** @typedef {Record<string, unknown>} Row */
@@ -86,6 +87,7 @@ export class Shape {
   #isUpToDate = false;
   /** Messages that came since the last up-to-date: not shown before they are complete. */
   #pending = [];
+  #tags = new Tags();
   #isRefetch = false;
   #isFirst = true;
   #expiredHandle = "";
@@ -206,7 +208,9 @@ export class Shape {
     this.#schema = JSON.parse(headers.get("electric-schema") ?? "null") ?? this.#schema;
     this.#isUpToDate = headers.has("electric-up-to-date");
     this.#failures = 0;
-    for (const message of messages) if (message.key) this.#pending.push(message);
+    for (const message of messages) {
+      if (message.key || message.headers.event) this.#pending.push(message);
+    }
     if (this.#isUpToDate) this.#publish();
     this.#enter(this.#isUpToDate ? "live" : this.state);
   }
@@ -227,10 +231,11 @@ export class Shape {
     const changes = new Map();
     for (const { key, value, headers } of this.#pending) {
       const before = rows.get(key);
-      if (headers.operation === "delete") {
-        rows.delete(key);
-        changes.set(key, "delete");
-      } else {
+      const gone = headers.event ? this.#tags.move(headers) : this.#tags.note(key, headers);
+      for (const one of gone) {
+        if (rows.delete(one) || one === key) changes.set(one, "delete");
+      }
+      if (headers.operation === "insert" || headers.operation === "update") {
         // An insert carries the whole row, an update only the key and what has changed.
         rows.set(key, { ...before, ...readRow(value, this.#schema) });
         changes.set(key, before || changes.get(key) === "delete" ? "update" : "insert");
@@ -243,6 +248,7 @@ export class Shape {
   #replaceRows() {
     /** @type {Map<string, Row>} */
     const fresh = new Map();
+    this.#tags = new Tags();
     this.#applyPending(fresh);
     /** @type {Map<string, Operation>} */
     const changes = new Map();
