@@ -11,6 +11,7 @@ import ctypes
 import gc
 import json
 import logging
+import math
 import resource
 import time
 from collections import Counter
@@ -66,6 +67,9 @@ logger = logging.getLogger("django_electric.worker")
 VISIBILITY_INTERVAL = 1.0
 """Seconds between two questions what is visible by now."""
 
+FRESH_SECONDS = 60.0
+"""How long a look at the tables may take."""
+
 BUSY_CHANGES = 50_000
 """Changes after which it is worth while to tidy up."""
 
@@ -116,6 +120,8 @@ class Engine:
         self._starting: set[str] = set()
         self._failures: dict[str, SnapshotFailed] = {}
         """Shapes whose first rows could not be read, while their rows leave the catalogue."""
+        self._fresh: dict[str, float] = {}
+        """When shapes got the last of their first rows, of those that did a short time ago."""
         self._filled: list[Filled] = []
         """Shapes whose first rows are complete: the catalogue is to be told."""
         self._complete_later: list[events.SnapshotComplete] = []
@@ -478,6 +484,7 @@ class Engine:
             self._snapshot_ended(events.SnapshotEnded(event.handle, failed))
             return
         self._starting.discard(event.handle)
+        self._fresh[event.handle] = time.monotonic()
         self._filled.append((event.handle, event.snapshot, event.rows))
         self._unsynced.add(event.handle)
         self._layouts.filled(event.handle)
@@ -555,13 +562,16 @@ class Engine:
     def _table_fault(self, event: events.TableFault) -> None:
         for handle in self._shapes_on(event.oid):
             # Those whose first rows are being read find out for themselves.
-            if handle not in self._starting:
+            filled_at = math.inf if handle in self._starting else self._fresh.get(handle, 0.0)
+            if filled_at < event.looked_at:
                 self._rotate(handle, event.reason)
 
     def _publication_gone(self, event: events.PublicationGone) -> None:
         raise SlotLost(f'publication "{self._settings.publication_name}" was dropped')
 
     def _layouts_seen(self, event: events.LayoutsSeen) -> None:
+        old = time.monotonic() - FRESH_SECONDS
+        self._fresh = {handle: at for handle, at in self._fresh.items() if at > old}
         for handle, reason in self._layouts.see(event.layouts, self._complete_shapes_on):
             if handle in self._shapes:
                 self._rotate(handle, reason)

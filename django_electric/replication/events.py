@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -142,6 +143,9 @@ class TableFault:
 
     oid: int
     reason: str
+    looked_at: float = field(default=math.inf, compare=False)
+    """``time.monotonic()`` before the look that showed it: a shape that was filled after that is not meant, since
+    its table has been seen to before."""
 
 
 @dataclass(frozen=True, slots=True)

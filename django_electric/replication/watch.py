@@ -226,6 +226,7 @@ class TableWatch:
     # -- tables ------------------------------------------------------------------------------------
 
     def _check(self) -> None:
+        began = time.monotonic()
         publication = publication_state(self._connect(), self._settings)
         if publication is None:
             self._inbox.put(PublicationGone())
@@ -236,7 +237,7 @@ class TableWatch:
             if not publication.publishes_all:
                 reason = "its publication leaves out some operations"
             if reason:
-                self._inbox.put(TableFault(oid, reason))
+                self._inbox.put(TableFault(oid, reason, began))
         self._inbox.put(LayoutsSeen(table_layouts(self._connect(), self._tables)))
 
     def _fault(self, oid: int, watched: _Watched, state: TableState | None) -> str:

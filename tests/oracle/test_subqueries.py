@@ -99,7 +99,8 @@ class Played:
             if "error" in vector:
                 self.fault = f"it is not refused: {status}"
                 return
-        self.follower = followers.follow(**query)
+        is_truncated = any("TRUNCATE" in step["sql"] for step in vector["steps"])
+        self.follower = followers.follow(may_refetch=is_truncated, **query)
 
     def check(self, followers: Followers, lsn: int, expected: list[str]) -> None:
         """What the follower holds once the server says that it is complete up to *lsn*."""
