@@ -165,42 +165,40 @@ class MovingShape(Moving):
         super().abandon_transaction()
         self._has_spilt = False
 
-    def settle(self, xid: int, tx: int) -> tuple[list[MoveRequest], str]:
+    def settle(self, xid: int, tx: int) -> list[MoveRequest]:
         """All shapes and subqueries have ended a transaction: append what it gave, tell of what has turned by
-        it, or say what has to be read for that. Why the shape has to be rotated instead, or an empty string.
+        it, and say what has to be read for that.
 
         The offset of a log's end says up to which transaction it is complete (PROTOCOL section 5). So what
-        a transaction gives whose move is not told yet stands right before it.
+        a transaction gives whose move is not told yet stands right before it; but for what had to leave
+        memory while it was under way, and has its place.
         """
         if self.held is not None:
-            return [], ""
+            return []
         if any(part.members.turned for part in self.all_parts()):
             self._causes.append(Cause(xid, tx))
         batch: list[bytes] = []
-        requests, reason = self._settle(batch)
+        requests = self._settle(batch)
         (ops, entries), self._ended = self._ended, ([], [])
         at = tx - 1 if self.is_behind and not self._has_spilt else tx
         self._has_spilt = False
-        if not reason:
-            self._append(at, [*entries, *batch], ops)
-        return requests, reason
+        self._append(at, [*entries, *batch], ops)
+        return requests
 
-    def unsettled(self, position: int) -> tuple[list[MoveRequest], str]:
+    def settle_between(self, position: int) -> list[MoveRequest]:
         """A subquery has been read: tell of what has turned. *position* is behind all transactions."""
-        batch: list[bytes] = []
-        return self._settle_behind(position, batch)
+        return self._settle_between(position, [])
 
-    def _settle_behind(self, position: int, batch: list[bytes]) -> tuple[list[MoveRequest], str]:
+    def _settle_between(self, position: int, batch: list[bytes]) -> list[MoveRequest]:
         first = self._causes[0].tx if self._causes else None
-        requests, reason = self._settle(batch)
+        requests = self._settle(batch)
         if self.is_behind and first is not None:
             # More is to be told, of a transaction that the log's end must not claim.
             position = first - 1
-        if not reason:
-            self._append(max(position, self.sink.last_tx + 1), batch)
-        return requests, reason
+        self._append(max(position, self.sink.last_tx + 1), batch)
+        return requests
 
-    def _settle(self, batch: list[bytes]) -> tuple[list[MoveRequest], str]:
+    def _settle(self, batch: list[bytes]) -> list[MoveRequest]:
         requests = [
             request
             for part in self.all_parts()
@@ -212,7 +210,7 @@ class MovingShape(Moving):
                 requests.append(request)
         if not self.is_behind:
             self._causes = []
-        return requests, ""
+        return requests
 
     def _settle_turns(self, turns: Sequence[Turn], batch: list[bytes]) -> MoveRequest | None:
         """Tell of what goes; what comes has to be read."""
@@ -287,7 +285,10 @@ class MovingShape(Moving):
     def moved(
         self, snapshot: PgSnapshot, answer: MoveAnswer, end: bytes, position: int
     ) -> tuple[list[MoveRequest], str]:
-        """The rows of a move have been read, and the stream has passed *snapshot*; *end* is its message."""
+        """The rows of a move have been read, and the stream has passed *snapshot*; *end* is its message.
+
+        What has to be read next; and why the shape has to be rotated instead, or an empty string.
+        """
         assert self._move is not None, "nothing was asked for"
         move = self._move
         self._keep_for(None)
@@ -305,7 +306,7 @@ class MovingShape(Moving):
                         batch += complete([text for _, text in items])
             if is_seen:
                 batch += self._told_by(move, answer, end)
-        return self._settle_behind(position, batch)
+        return self._settle_between(position, batch), ""
 
     def _told_by(self, move: Move, answer: MoveAnswer, end: bytes) -> Iterator[bytes]:
         """What tells the log of a move, from which on it has been told."""

@@ -309,7 +309,7 @@ class TransactionBuilder:
         if self.router.moving:
             for handle in {shape.log_handle for shape in self._touched.values()}:
                 if (moving := self.router.moving.get(handle)) is not None:
-                    self.take_moves(moving, *moving.settle(xid, tx))
+                    self.take_moves(moving, moving.settle(xid, tx))
         if not self._skips:
             if self._op:
                 self.recent.add(xid, tx, self._kept, self._kept_bytes)
@@ -340,9 +340,11 @@ class TransactionBuilder:
     def settle_moves(self, shape: MovingShape) -> None:
         """Subqueries of *shape* have been read: tell of what has turned."""
         if self.router.moving.get(shape.handle) is shape:
-            self.take_moves(shape, *shape.unsettled(self.position))
+            self.take_moves(shape, shape.settle_between(self.position))
 
-    def take_moves(self, shape: MovingShape, requests: Sequence[MoveRequest], reason: str) -> None:
+    def take_moves(
+        self, shape: MovingShape, requests: Sequence[MoveRequest], reason: str = ""
+    ) -> None:
         """What has become of a move: rows are to be read, or the shape is to be rotated."""
         if reason:
             self.give_up(shape, reason)
