@@ -103,7 +103,9 @@ class TestRoundTrip:
     def test_who_has_not_signed_in_has_no_subject(self) -> None:
         assert ring().verify(ring().sign(token(user=None))).user is None
 
-    @pytest.mark.parametrize(("private", "public"), [(RSA, RSA_PUBLIC), (EC, EC_PUBLIC)])
+    @pytest.mark.parametrize(
+        ("private", "public"), [(RSA, RSA_PUBLIC), (EC, EC_PUBLIC)], ids=["RSA", "EC"]
+    )
     def test_others_verify_with_the_public_key(self, private: str, public: str) -> None:
         text = ring(private).sign(token())
         assert ring(NEW, public).verify(text).shape == MINE
