@@ -29,6 +29,7 @@ from django_electric import conf
 from django_electric.errors import ElectricError
 from django_electric.protocol.access import Access
 from django_electric.protocol.identifiers import TableName
+from django_electric.queryset_joins import without_joins
 from django_electric.where.rewriting import with_schemas, without_prefix
 
 Rows = type[Model] | Manager[Model] | QuerySet[Model]
@@ -62,9 +63,7 @@ def models_of(queryset: QuerySet[Any]) -> Iterator[type[Model]]:
 def _models_of(query: Query) -> Iterator[type[Model]]:
     if query.model is not None:
         yield query.model
-    for _, expression in _expressions(query.where, ""):
-        if isinstance(expression, Query):
-            yield from _models_of(expression)
+    yield from _models_of_subqueries(without_joins(query))
 
 
 def access_of(
@@ -109,7 +108,7 @@ def check_queryset(queryset: QuerySet[Model]) -> None:
     for refusal in _REFUSALS:
         if refusal.applies(queryset):
             raise UnsupportedQuerySet(queryset, refusal.what, refusal.remedy)
-    fault = _fault_of_condition(queryset.query.clone())
+    fault = _fault_of_condition(queryset.query)
     if fault is not None:
         raise UnsupportedQuerySet(queryset, *fault)
     columns_of(queryset)
@@ -120,6 +119,7 @@ _Fault = tuple[str, str]
 
 
 def _fault_of_condition(query: Query) -> _Fault | None:
+    query = without_joins(query)
     table = query.get_initial_alias()
     for lookup, expression in _expressions(query.where, ""):
         fault = _fault(expression, lookup) or _join(query, table, expression, lookup)
@@ -148,7 +148,7 @@ def _fault_of_subquery(query: Query) -> _Fault | None:
     ):
         if is_there:
             return f"a subquery with {what}", remedy
-    fault = _fault_of_condition(query.clone())
+    fault = _fault_of_condition(query)
     return fault and (f"a subquery with {fault[0]}", fault[1])
 
 
@@ -371,7 +371,7 @@ def _where(connection: BaseDatabaseWrapper, queries: Sequence[Query]) -> str | N
 
 
 def _condition(connection: BaseDatabaseWrapper, query: Query) -> str | None:
-    query = query.clone()
+    query = without_joins(query)
     table = query.get_initial_alias()
     try:
         sql, params = query.get_compiler(connection=connection).compile(query.where)
@@ -391,9 +391,8 @@ def _condition(connection: BaseDatabaseWrapper, query: Query) -> str | None:
 
 def _models_of_subqueries(query: Query) -> Iterator[type[Model]]:
     for _, node in _expressions(query.where, ""):
-        if isinstance(node, Query) and node.model is not None:
-            yield node.model
-            yield from _models_of_subqueries(node)
+        if isinstance(node, Query):
+            yield from _models_of(node)
 
 
 def _quoted(connection: BaseDatabaseWrapper, table: TableName) -> str:

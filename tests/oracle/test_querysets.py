@@ -38,6 +38,7 @@ def _lookups() -> st.SearchStrategy[Q]:
         "count": numbers, "count__gt": numbers, "count__in": st.lists(numbers, max_size=3),
         "count__isnull": st.booleans(), "rank__lte": numbers, "owner_id": st.integers(1, 3),
         "owner__in": st.lists(st.integers(1, 3), max_size=2), "done": st.booleans(),
+        "owner__name": titles, "owner__name__startswith": st.just("O"),
         "count__lt": st.just(F("rank")), "rank": st.just(F("count") - 1), "title": titles,
         "title__icontains": titles, "title__contains": titles, "title__istartswith": titles,
         "title__in": st.lists(titles, max_size=3), "title__iregex": st.sampled_from(["^a", "r$"]),
