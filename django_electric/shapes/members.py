@@ -116,7 +116,11 @@ class Members:
 
     def excludes(self, value: Value) -> bool:
         """Whether ``value NOT IN (…)`` is not true."""
-        return value in self._excluded or any(may_be_equal(value, one) for one in self._partial)
+        return value in self._excluded or self.is_covered(value)
+
+    def is_covered(self, value: Value) -> bool:
+        """Whether a row with NULLs excludes *value*, whatever the others do."""
+        return any(may_be_equal(value, one) for one in self._partial)
 
     @property
     def has_partial(self) -> bool:

@@ -290,7 +290,7 @@ class Moving(RoutedShape):
             if isinstance(literal, Contained) and not is_wide(literal, wide):
                 told = self.told[literal.dependency]
                 turned = (
-                    told.turned_excluded
+                    (value for value in told.turned_excluded if not told.is_covered(value))
                     if minds_nulls(literal)
                     else (row for row in told.turned if None not in row)
                 )
