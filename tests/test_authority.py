@@ -158,12 +158,22 @@ class TestTables:
     def test_a_queryset_that_is_no_shape_is_an_error(self, ann: User) -> None:
         class Joined(ShapePolicy):
             def rows(self, user: Any) -> Any:
-                return Issue.objects.filter(project__key="A")
+                return Issue.objects.filter(comments__author="Ann")
 
         known = Registry()
         known.add_policy(Issue, Joined)
-        with pytest.raises(UnsupportedQuerySet, match="project__key"):
+        with pytest.raises(UnsupportedQuerySet, match="comments__author"):
             access_to_table(ISSUES, ann, known)
+
+    def test_a_lookup_through_a_foreign_key_is_a_subquery(self, ann: User) -> None:
+        class OfProject(ShapePolicy):
+            def rows(self, user: Any) -> Any:
+                return Issue.objects.filter(project__key="A")
+
+        known = Registry()
+        known.add_policy(Issue, OfProject)
+        select = """SELECT U0."id" FROM "public"."demo_project" U0 WHERE U0."key" = 'A'"""
+        assert access_to_table(ISSUES, ann, known).where == f'("project_id" IN ({select}))'
 
 
 class TestDeclaredShapes:
