@@ -116,8 +116,8 @@ class TableRoutes:
         self.undecided: list[RoutedShape] = []
         """Shapes about which Postgres has to be asked whether the last rows belong to them; whoever
         calls `matches` takes them away."""
-        self.moving = MovingIndex(self.positions)
-        """Shapes that decide by themselves which changes are their own."""
+        self.moving: MovingIndex | None = None
+        """Shapes that decide by themselves which changes are their own, if there are any: every change asks."""
         self._always: dict[RoutedShape, None] = {}
         self._asked: dict[RoutedShape, Evaluator] = {}
         self._unknown: dict[RoutedShape, None] = {}
@@ -143,6 +143,7 @@ class TableRoutes:
         self.shapes[shape.handle] = shape
         self.views[shape.handle] = view
         if isinstance(shape, Moving):
+            self.moving = self.moving or MovingIndex(self.positions)
             self.moving.add(shape, view)
             return
         where = shape.where
@@ -237,7 +238,9 @@ class TableRoutes:
         if self.shapes.pop(shape.handle, None) is None:
             return
         if isinstance(shape, Moving):
-            self.moving.remove(shape)
+            if self.moving is not None:
+                self.moving.remove(shape)
+                self.moving = self.moving or None
             return
         where = shape.where
         lookups = None if where is None else where.lookups()

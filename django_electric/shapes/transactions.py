@@ -35,6 +35,7 @@ from django_electric.postgres.pgoutput import (
 from django_electric.postgres.xid import PgSnapshot
 from django_electric.shapes.layouts import SCHEMA_PREFIX, parse_schema_change
 from django_electric.shapes.log_items import Item, headers_for
+from django_electric.shapes.move_index import MovingIndex
 from django_electric.shapes.moves import MovingShape
 from django_electric.shapes.moving import MoveRequest
 from django_electric.shapes.routed import RoutedShape
@@ -472,8 +473,8 @@ class TransactionBuilder:
             )
         if before or after:
             self._give_change(table, op, old, new, before, after)
-        if table.moving:
-            self._give_moving(table, op, old, new)
+        if table.moving is not None:
+            self._give_moving(table, table.moving, op, old, new)
         if table.failed:
             self._fail(table)
 
@@ -500,9 +501,11 @@ class TransactionBuilder:
             self._give(table, [s for s in after if s not in stay], op, "inserted", new)
             self._give(table, [s for s in before if s not in stay], op, "deleted", old)
 
-    def _give_moving(self, table: TableRoutes, op: int, old: Row | None, new: Row | None) -> None:
+    def _give_moving(
+        self, table: TableRoutes, moving: MovingIndex, op: int, old: Row | None, new: Row | None
+    ) -> None:
         """The change for the shapes that decide by themselves whether it is theirs."""
-        for shape, view in table.moving.find(old, new).items():
+        for shape, view in moving.find(old, new).items():
             try:
                 size = shape.route(view, table.layout, (op, old, new), self._xid, self._tx)
             except (

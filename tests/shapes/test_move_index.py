@@ -27,7 +27,9 @@ def started(builder: TransactionBuilder, handle: str, where: str, *values: str) 
 
 
 def index_of(builder: TransactionBuilder) -> MovingIndex:
-    return builder.router.tables[CHILD.oid].moving
+    index = builder.router.tables[CHILD.oid].moving
+    assert index is not None
+    return index
 
 
 def found(builder: TransactionBuilder, old: Row | None, new: Row | None) -> set[str]:
