@@ -50,7 +50,7 @@ def _literal_sql(literal: Literal, leaf: LeafSql) -> str:
 
 def subselects(definition: ShapeDefinition) -> LeafSql:
     """Literals with the subqueries themselves."""
-    selects = [subselect_sql(one) for one in definition.dependencies]
+    selects = [one.subselect for one in definition.dependencies]
 
     def leaf(literal: Contained) -> str:
         inside = f"({_row(literal.columns)} IN ({selects[literal.dependency]}))"
@@ -59,32 +59,19 @@ def subselects(definition: ShapeDefinition) -> LeafSql:
     return leaf
 
 
-def subselect_sql(definition: ShapeDefinition) -> str:
-    """The SELECT of a subquery."""
-    names = ", ".join(map(quote_identifier, definition.columns))
-    return f"SELECT {names} FROM {table_sql(definition)}{_where(definition)}"  # noqa: S608  # quoted
-
-
-def _where(definition: ShapeDefinition) -> str:
-    plan = definition.plan()
-    condition = definition.where if plan is None else condition_sql(plan, subselects(definition))
-    return f" WHERE ({condition})" if condition else ""
-
-
 def members_statement(definition: ShapeDefinition) -> str:
     """How often a subquery gives each of its rows; see `counts_statement`."""
-    return _counts(definition, definition.columns, _where(definition))
+    return counts_statement(definition, definition.columns, definition.where)
 
 
-def counts_statement(definition: ShapeDefinition, columns: Sequence[str], condition: str) -> str:
+def counts_statement(
+    definition: ShapeDefinition, columns: Sequence[str], condition: str | None
+) -> str:
     """How often the *columns* of a table have which values where *condition* is true: the count, then their texts."""
-    return _counts(definition, columns, f" WHERE {condition}")
-
-
-def _counts(definition: ShapeDefinition, columns: Sequence[str], where: str) -> str:
     types = {c.name: c for c in definition.relation_columns}
     texts = ", ".join(_text_or_null(types[name]) for name in columns)
     places = ", ".join(str(at + 2) for at in range(len(columns)))
+    where = f" WHERE ({condition})" if condition else ""
     return f"SELECT count(*), {texts} FROM {table_sql(definition)}{where} GROUP BY {places}"  # noqa: S608  # quoted
 
 

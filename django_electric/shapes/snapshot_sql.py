@@ -17,7 +17,6 @@ from django_electric.shapes.log_items import relation_key
 from django_electric.shapes.move_sql import (
     LeafSql,
     Part,
-    condition_sql,
     subselects,
     table_sql,
     tag_parts,
@@ -198,9 +197,7 @@ def _copy(definition: ShapeDefinition, expression: str, clauses: str) -> str:
 
 def _clauses(definition: ShapeDefinition, subset: Subset) -> str:
     """What follows the table: a subset never leaves the shape."""
-    plan = definition.plan()
-    own = definition.where if plan is None else condition_sql(plan, subselects(definition))
-    condition = _condition(own, subset.where)
+    condition = _condition(definition.where, subset.where)
     clauses = f" WHERE {condition}" if condition else ""
     if subset.order_by:
         clauses += f" ORDER BY {', '.join(_sort_key(definition, key) for key in subset.order_by)}"

@@ -9,19 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_electric.shapes.members import Members, Value, canonical, value_reader
-
-
-def is_in(value: Value, rows: list[Value]) -> bool | None:
-    """``value IN (rows)``, in three values."""
-    truths = []
-    for row in rows:
-        pairs = list(zip(value, row, strict=True))
-        if any(a is not None and b is not None and a != b for a, b in pairs):
-            truths.append(False)
-        else:
-            truths.append(None if any(a is None or b is None for a, b in pairs) else True)
-    return True if True in truths else None if None in truths else False
-
+from tests.shapes.test_moves import is_in
 
 parts = st.sampled_from(("1", "2", None))
 
